@@ -41,7 +41,8 @@ type Share struct {
 
 // An Ask is one question to a Table. The data path fills it; a zero Ask is a valid one.
 type Ask struct {
-	Key    uint64 // hash of what must stay together: the client's address, for `mh` its port as well
+	Key    uint64 // hash of the client's address
+	Port   uint16 // the client's port
 	Turn   uint64 // one more than at the asker's last question
 	Random uint64 // random bits
 	Now    int64  // monotonic nanoseconds, the clock of Live.Avoid
