@@ -100,7 +100,9 @@ type Live struct {
 	Limit  atomic.Int64 // most of them at a time; 0 means no limit
 	Time   atomic.Int64 // moving average of the time to the first byte of a response, in nanoseconds; 0 means unknown
 	Avoid  atomic.Int64 // not to be chosen before this time (monotonic nanoseconds), if there is another
-	_      [32]byte
+	Served atomic.Int64 // responses (http) or connections (tcp) that the node has brought to an end
+	Failed atomic.Int64 // times that it did not: no connection, no response, half a response
+	_      [16]byte
 }
 
 // Full says whether the node is at its limit.
