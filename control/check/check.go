@@ -7,6 +7,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -69,24 +70,17 @@ func (r Range) String() string {
 }
 
 func (c Config) withDefaults() Config {
-	def(&c.Kind, TCP)
-	def(&c.Method, "GET")
-	def(&c.Path, "/")
-	def(&c.Interval, time.Second)
-	def(&c.Timeout, 500*time.Millisecond)
-	def(&c.Rise, 2)
-	def(&c.Fall, 2)
+	c.Kind = cmp.Or(c.Kind, TCP)
+	c.Method = cmp.Or(c.Method, "GET")
+	c.Path = cmp.Or(c.Path, "/")
+	c.Interval = cmp.Or(c.Interval, time.Second)
+	c.Timeout = cmp.Or(c.Timeout, 500*time.Millisecond)
+	c.Rise = cmp.Or(c.Rise, 2)
+	c.Fall = cmp.Or(c.Fall, 2)
 	if len(c.Status) == 0 {
 		c.Status = []Range{{200, 399}}
 	}
 	return c
-}
-
-func def[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }
 
 // A Result is the verdict on an application.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"encoding/pem"
 	"fmt"
@@ -21,7 +22,7 @@ import (
 // probe asks once and returns the reason, empty for a success.
 func probe(t *testing.T, cfg Config, target netip.AddrPort) string {
 	t.Helper()
-	def(&cfg.Timeout, 10*time.Second)
+	cfg.Timeout = cmp.Or(cfg.Timeout, 10*time.Second)
 	c, err := New(cfg, target, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -145,10 +146,7 @@ func TestHTTPS(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.cfg.Kind = HTTPS
-			def(&test.cfg.Path, "/ok")
-			if test.name == "status" {
-				test.cfg.Path = "/"
-			}
+			test.cfg.Path = cmp.Or(test.cfg.Path, "/ok")
 			if got := probe(t, test.cfg, at); got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}

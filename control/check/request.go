@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -92,8 +93,7 @@ func tlsConfig(cfg Config, target netip.AddrPort) (*tls.Config, error) {
 			name = host
 		}
 	}
-	def(&name, target.Addr().String())
-	c := &tls.Config{ServerName: name, InsecureSkipVerify: !cfg.Verify}
+	c := &tls.Config{ServerName: cmp.Or(name, target.Addr().String()), InsecureSkipVerify: !cfg.Verify}
 	if cfg.CAFile == "" {
 		return c, nil
 	}

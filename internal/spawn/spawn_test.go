@@ -70,7 +70,7 @@ func TestEndOfItself(t *testing.T) {
 func TestProgramDoesNotOutliveItsStarter(t *testing.T) {
 	if os.Getenv("SPAWN_TEST") == "starter" {
 		runtime.LockOSThread()
-		cmd := exec.Command("/bin/sh", "-c", `trap "echo ended; kill \$!; exit" TERM; sleep 1000 & echo ready; wait`)
+		cmd := exec.Command("/bin/sh", "-c", `trap "echo ended; kill -9 \$!; exit" TERM; sleep 1000 & echo ready; wait`)
 		cmd.Stdout = os.Stdout
 		if _, err := Start(cmd, syscall.SIGTERM); err != nil {
 			t.Fatal(err)
