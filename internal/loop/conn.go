@@ -22,6 +22,7 @@ type Conn struct {
 	in   bool // there may be something to read
 	out  bool // there may be room to write
 	hup  bool // an end has been announced: read on until it is met, even after a short read
+	gone bool // both ways: nothing that is written will arrive
 }
 
 // Open takes the descriptor of a non-blocking socket and has the sink told of its events. An error leaves the descriptor
@@ -45,6 +46,9 @@ func (c *Conn) Note(ev Events) {
 	if ev&Hup != 0 {
 		c.in, c.out, c.hup = true, true, true
 	}
+	if ev&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		c.gone = true
+	}
 }
 
 // IsOpen says whether the connection has a descriptor.
@@ -65,6 +69,9 @@ func (c *Conn) Assume(in, out bool) { c.in, c.out = c.in || in, c.out || out }
 
 // Hup says whether an end of the connection has been announced.
 func (c *Conn) Hup() bool { return c.hup }
+
+// Gone says whether the connection has ended both ways, as by a RST: nothing that is written will arrive.
+func (c *Conn) Gone() bool { return c.gone }
 
 // Close closes the connection; a second call does nothing.
 func (c *Conn) Close() {

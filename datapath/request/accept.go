@@ -1,0 +1,130 @@
+package request
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"muster/internal/loop"
+)
+
+// listener is a listening socket. All loops wait for it; the kernel wakes one of them for each connection.
+type listener struct {
+	at      netip.AddrPort
+	fd      int
+	service atomic.Pointer[service]
+	users   atomic.Int32 // workers that watch it; the last one to leave closes it
+}
+
+// door is a worker's place at a listener.
+type door struct {
+	w *worker
+	l *listener
+}
+
+func (w *worker) listen(l *listener) {
+	if err := w.loop.Add(l.fd, &door{w, l}, loop.In, false); err != nil {
+		w.p.log.Error("a loop does not listen", "address", l.at, "error", err)
+	}
+}
+
+func (w *worker) unlisten(l *listener) {
+	w.loop.Remove(l.fd)
+	if l.users.Add(-1) == 0 {
+		loop.Discard(l.fd)
+	}
+}
+
+// acceptTurn is how many connections a loop takes before it looks after those that it has.
+const acceptTurn = 16
+
+// Ready takes connections.
+func (d *door) Ready(loop.Events) {
+	for range acceptTurn {
+		fd, from, err := loop.Accept(d.l.fd)
+		if err == loop.ErrAgain {
+			return
+		}
+		if err != nil {
+			// Out of descriptors or memory, most likely: the connection stays in the kernel's queue.
+			d.w.p.log.Warn("a connection was not accepted", "address", d.l.at, "error", err)
+			return
+		}
+		s := d.l.service.Load()
+		if w := d.w.lighter(); w != d.w {
+			if w.loop.Post(func() { w.admit(s, fd, from) }) {
+				continue
+			}
+		}
+		d.w.admit(s, fd, from)
+	}
+}
+
+// lighter returns the worker with the fewest clients if it has clearly fewer than this one.
+func (w *worker) lighter() *worker {
+	least := w
+	for _, o := range w.p.workers {
+		if o.clients.Load() < least.clients.Load() {
+			least = o
+		}
+	}
+	if mine := w.clients.Load(); mine-least.clients.Load() > 1+mine/8 {
+		return least
+	}
+	return w
+}
+
+// admit begins a client's connection, unless there are too many.
+func (w *worker) admit(s *service, fd int, from netip.AddrPort) {
+	cfg := s.cfg.Load()
+	count := &s.count[w.index]
+	count.Connections.Add(1)
+	switch {
+	case s.clients.Load() >= int64(cfg.Limits.Connections):
+		count.refuse(TooManyConnections)
+		loop.Discard(fd)
+		return
+	case !s.sources.enter(from.Addr(), cfg.Limits.PerSource):
+		count.refuse(TooManyFromSource)
+		loop.Discard(fd)
+		return
+	}
+	c := w.newClient(s, from)
+	if err := c.conn.Open(w.loop, fd, c); err != nil {
+		w.p.log.Error("a connection cannot be watched", "client", from, "error", err)
+		loop.Discard(fd)
+		w.dropClient(c)
+		return
+	}
+	c.begin(cfg)
+}
+
+// sources counts the connections of each client address, while a limit is set.
+type sources struct {
+	mu sync.Mutex
+	n  map[netip.Addr]int
+}
+
+func (s *sources) enter(a netip.Addr, limit int) bool {
+	if limit == 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n[a] >= limit {
+		return false
+	}
+	if s.n == nil {
+		s.n = map[netip.Addr]int{}
+	}
+	s.n[a]++
+	return true
+}
+
+func (s *sources) leave(a netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n[a]--; s.n[a] <= 0 {
+		delete(s.n, a)
+	}
+}

@@ -1,0 +1,84 @@
+package request
+
+import "muster/cluster"
+
+const retryBurst = 100_000 // thousandths of a retry that may be made at once: a dying node may hold that many requests
+
+// attemptFailed is when a node has not done what was asked of it. The request goes to another if that cannot harm; else
+// the client is told.
+func (c *client) attemptFailed(why Cause) {
+	ex := &c.ex
+	u := ex.up
+	stale := u != nil && u.uses > 1 && why == NodeClosed
+	if !stale {
+		ex.live.Failed.Add(1)
+	}
+	// A connection that had waited was closed as the request came: that says nothing against the node. A new connection
+	// to the same one is as good as any.
+	if stale {
+		ex.fresh = true
+		ex.attempts--
+	} else if ex.share >= 0 && ex.table == c.v.table {
+		ex.ask.Tried(ex.share)
+	}
+	may := !ex.wrote || c.cfg.Retry.Idempotent && ex.idempotent
+	resuming := ex.started && c.canResume()
+	c.letGo(false)
+	c.phase = reading
+	switch {
+	case resuming && c.spend():
+		ex.resume.tries++
+		c.v.count.Resumes.Add(1)
+		c.prepareResume()
+		c.dispatch()
+	case ex.started:
+		c.phase = streaming
+		if why == NodeClosed {
+			why = Truncated
+		}
+		c.cut(why)
+	case may && ex.whole && ex.attempts < c.cfg.Retry.Attempts && c.spend():
+		ex.retries++
+		c.v.count.Retries.Add(1)
+		c.dispatch()
+	case why == NodeTimeout:
+		c.answer(504, why)
+	default:
+		c.answer(502, why)
+	}
+}
+
+// spend takes a retry from the budget, which fills with the requests: when everything fails, retries must not double the
+// load on what is left.
+func (c *client) spend() bool {
+	if c.v.tokens < 1000 {
+		c.v.count.BudgetSpent.Add(1)
+		return false
+	}
+	c.v.tokens -= 1000
+	return true
+}
+
+// noticeOut gives a node that has been called out a short while for a sign of life, and then takes the request elsewhere,
+// if it can go elsewhere.
+func (c *client) noticeOut() {
+	ex, t := &c.ex, c.v.table
+	if t == nil || ex.table == t || ex.share < 0 || ex.live == nil {
+		return
+	}
+	out := true
+	for i := range t.Shares {
+		if t.Shares[i].Live == ex.live {
+			out = t.Shares[i].State == cluster.Out
+		}
+	}
+	if !out || ex.bodyDue() {
+		return
+	}
+	can := c.phase == connecting ||
+		c.phase == waiting && ex.whole && (!ex.wrote || c.cfg.Retry.Idempotent && ex.idempotent) ||
+		c.phase == streaming && c.canResume() && c.out.empty()
+	if due := c.w.loop.Now() + int64(c.cfg.Timeouts.Out); can && c.timer.Due() > due {
+		c.timer.Set(int64(c.cfg.Timeouts.Out))
+	}
+}
