@@ -3,6 +3,7 @@ package share
 import (
 	"cmp"
 	"fmt"
+	"math/bits"
 	"slices"
 )
 
@@ -92,6 +93,12 @@ func (b *Builder) Rebuild(names []string, nominal, weights []uint32, size int) [
 		}
 	}
 	return slices.Clone(b.base)
+}
+
+// Slot is the slot of a key in a table of the given size. Keys need not be well mixed.
+func Slot(key uint64, size int) int {
+	hi, _ := bits.Mul64(mix(key), uint64(size))
+	return int(hi)
 }
 
 func check(names []string, nominal, weights []uint32, size int) {

@@ -223,6 +223,19 @@ func permuted[T any](list []T, order []int) []T {
 	return out
 }
 
+func TestKeysSpreadOverTheSlots(t *testing.T) {
+	const size = 101
+	for name, step := range map[string]uint64{"consecutive": 1, "high bits": 1 << 48} {
+		var hits [size]int
+		for k := range uint64(size * 1000) {
+			hits[Slot(k*step, size)]++
+		}
+		if low, high := slices.Min(hits[:]), slices.Max(hits[:]); step == 1 && (low < 850 || high > 1150) || low == 0 {
+			t.Errorf("%s keys: a slot gets %d to %d of them, want about 1000", name, low, high)
+		}
+	}
+}
+
 func TestBuilderReusesItsMemory(t *testing.T) {
 	var b Builder
 	list, nominal, weights := names("t", 100), even(100, 100), even(100, 100)
