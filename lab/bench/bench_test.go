@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/lab/peer"
+	"muster/lab/site"
+)
+
+// The test's program is also the plain Go proxy and the plain Go web server that stand in for Muster.
+func TestMain(m *testing.M) {
+	listen, to, root := os.Getenv("BENCH_LISTEN"), os.Getenv("BENCH_TO"), os.Getenv("BENCH_ROOT")
+	var handler http.Handler
+	switch {
+	case to != "":
+		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: to})
+		proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
+		handler = proxy
+	case root != "":
+		files := http.FileServer(http.Dir(root))
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if b, ok := site.Page(r.URL.Path); ok {
+				_, _ = w.Write(b)
+				return
+			}
+			r.URL.Path = strings.TrimSuffix(r.URL.Path, "index.html") // to which FileServer would redirect
+			files.ServeHTTP(w, r)
+		})
+	default:
+		os.Exit(m.Run())
+	}
+	fmt.Fprintln(os.Stderr, http.ListenAndServe(listen, handler))
+	os.Exit(1)
+}
+
+func proxyInGo(ctx context.Context, nodes []netip.AddrPort, listen netip.AddrPort, cpus []int) (Server, error) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "BENCH_LISTEN="+listen.String(), "BENCH_TO="+nodes[0].String())
+	return peer.Command(ctx, "go", cmd, listen, cpus...)
+}
+
+func nodeInGo(ctx context.Context, root string, listen netip.AddrPort, cpus []int) (Server, error) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "BENCH_LISTEN="+listen.String(), "BENCH_ROOT="+root)
+	return peer.Command(ctx, "go", cmd, listen, cpus...)
+}
+
+func needPeers(t *testing.T) {
+	for _, p := range []string{"/usr/sbin/nginx", "/usr/sbin/haproxy"} {
+		if _, err := os.Stat(p); err != nil {
+			t.Skipf("%s is not installed", p)
+		}
+	}
+}
+
+// options are short, unless BENCH_SECONDS asks for figures that mean something.
+func options(t *testing.T) (Options, *[]string) {
+	var steps []string
+	opt := Options{Rounds: 1, Round: 50 * time.Millisecond, Warm: 10 * time.Millisecond, Clients: []int{1, 4}, Documents: 40}
+	if s := os.Getenv("BENCH_SECONDS"); s != "" {
+		d, err := time.ParseDuration(s + "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt = Options{Round: d, Pin: os.Getenv("BENCH_PIN") != ""}
+	}
+	opt.Progress = func(done, all int, what string) { steps = append(steps, fmt.Sprintf("%d/%d %s", done, all, what)) }
+	return opt, &steps
+}
+
+func TestProxyPrintsWhatWasAgreed(t *testing.T) {
+	needPeers(t)
+	opt, steps := options(t)
+	r, err := Proxy(t.Context(), opt, proxyInGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Replies []struct {
+			Bytes                  int
+			Muster, HAProxy, NGINX map[string]float64
+			Ratio                  float64 `json:"ratio_to_best"`
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&got); err != nil {
+		t.Fatalf("%s: %v", b, err)
+	}
+	if len(got.Replies) != 2 || got.Replies[0].Bytes != 1024 || got.Replies[1].Bytes != 65536 {
+		t.Fatalf("got %s", b)
+	}
+	for _, reply := range got.Replies {
+		for _, f := range []map[string]float64{reply.Muster, reply.HAProxy, reply.NGINX} {
+			if len(f) != 4 || f["cpu_us"] <= 0 || f["rps"] <= 0 || f["p50_ms"] <= 0 || f["p99_ms"] < f["p50_ms"] {
+				t.Errorf("%d bytes: %v", reply.Bytes, f)
+			}
+		}
+		if want := reply.Muster["cpu_us"] / min(reply.HAProxy["cpu_us"], reply.NGINX["cpu_us"]); reply.Ratio != want {
+			t.Errorf("ratio %v, want %v", reply.Ratio, want)
+		}
+	}
+	var table strings.Builder
+	if err := r.Table(&table); err != nil || strings.Count(table.String(), "\n") != 7 {
+		t.Errorf("%v\n%s", err, &table)
+	}
+	t.Logf("\n%s", &table)
+	if err := r.Plot(filepath.Join(t.TempDir(), "proxy.svg")); err != nil {
+		t.Error(err)
+	}
+	if last := (*steps)[len(*steps)-1]; !strings.HasSuffix(last, "done") {
+		t.Errorf("progress ended with %q", last)
+	}
+}
+
+func TestNodePrintsTheLadder(t *testing.T) {
+	needPeers(t)
+	opt, steps := options(t)
+	r, err := Node(t.Context(), opt, nodeInGo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opt.Rounds == 1 && (len(r.Ladder) != 2 || r.Ladder[1].HAS.Rate != 567 || len(r.Replies) != 3) {
+		t.Errorf("got %+v", r)
+	}
+	for _, g := range r.Ladder {
+		if g.Muster.Errors != 0 || g.NGINX.Errors != 0 || g.Muster.CPU <= 0 || g.NGINX.Rate <= 0 {
+			t.Errorf("got %+v", g)
+		}
+	}
+	var table strings.Builder
+	if err := r.Table(&table); err != nil {
+		t.Error(err)
+	}
+	t.Logf("\n%s", &table)
+	if err := r.Plot(filepath.Join(t.TempDir(), "node.svg")); err != nil {
+		t.Error(err)
+	}
+	seen := -1
+	for _, s := range *steps {
+		var done, all int
+		if _, err := fmt.Sscanf(s, "%d/%d", &done, &all); err != nil || done <= seen || done > all {
+			t.Fatalf("progress %q", *steps)
+		}
+		seen = done
+	}
+	if last := (*steps)[len(*steps)-1]; !strings.HasSuffix(last, "done") {
+		t.Errorf("progress ended with %q", last)
+	}
+}
+
+func TestAFailedRequestEndsTheBenchmark(t *testing.T) {
+	needPeers(t)
+	opt, _ := options(t)
+	broken := func(ctx context.Context, nodes []netip.AddrPort, listen netip.AddrPort, cpus []int) (Server, error) {
+		// nobody is behind this proxy
+		return proxyInGo(ctx, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, listen, cpus)
+	}
+	if _, err := Proxy(t.Context(), opt, broken); err == nil || !strings.Contains(err.Error(), "requests failed") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,126 @@
+// Package plot draws the figures of a benchmark as SVG.
+package plot
+
+import (
+	"fmt"
+	"image/color"
+	"io"
+	"os"
+	"path/filepath"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// A Panel is one drawing of a file; panels stand side by side.
+type Panel struct {
+	Title, X, Y string
+	Groups      []string // bars: what stands below each group of them
+	Series      []Series
+}
+
+// A Series is what one contender brought.
+type Series struct {
+	Name string
+	X    []float64 // of a line; nil for bars, which have one value a group
+	Y    []float64
+}
+
+// colours can be told apart also by who does not see red and green differently (Okabe and Ito, 2008).
+var colours = []color.Color{
+	color.RGBA{0x00, 0x72, 0xb2, 0xff},
+	color.RGBA{0xe6, 0x9f, 0x00, 0xff},
+	color.RGBA{0x00, 0x9e, 0x73, 0xff},
+	color.RGBA{0xcc, 0x79, 0xa7, 0xff},
+	color.RGBA{0x56, 0xb4, 0xe9, 0xff},
+	color.RGBA{0x55, 0x55, 0x55, 0xff},
+}
+
+const (
+	width  = 12 * vg.Centimeter // of a panel
+	height = 9 * vg.Centimeter
+	bar    = 7 * vg.Millimeter
+)
+
+// Write draws the panels into a file, which appears whole or not at all.
+func Write(file string, panels ...Panel) error {
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".plot-")
+	if err != nil {
+		return fmt.Errorf("draw %s: %w", file, err)
+	}
+	defer os.Remove(tmp.Name()) // which has been renamed if all went well
+	err = Draw(tmp, panels...)
+	if err == nil {
+		err = tmp.Chmod(0o644)
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		return fmt.Errorf("draw %s: %w", file, err)
+	}
+	return nil
+}
+
+// Draw writes the panels as one SVG.
+func Draw(w io.Writer, panels ...Panel) error {
+	canvas := vgsvg.New(width*vg.Length(len(panels)), height)
+	for i, p := range panels {
+		drawn, err := p.plot()
+		if err != nil {
+			return fmt.Errorf("panel %q: %w", p.Title, err)
+		}
+		left := width * vg.Length(i)
+		drawn.Draw(draw.Canvas{
+			Canvas:    canvas,
+			Rectangle: vg.Rectangle{Min: vg.Point{X: left + 3*vg.Millimeter}, Max: vg.Point{X: left + width, Y: height - 2*vg.Millimeter}},
+		})
+	}
+	_, err := canvas.WriteTo(w)
+	return err
+}
+
+func (p Panel) plot() (*plot.Plot, error) {
+	out := plot.New()
+	out.Title.Text, out.X.Label.Text, out.Y.Label.Text = p.Title, p.X, p.Y
+	out.Y.Min = 0
+	out.Legend.Top = true
+	out.Add(plotter.NewGrid())
+	for i, s := range p.Series {
+		colour := colours[i%len(colours)]
+		if s.X == nil {
+			bars, err := plotter.NewBarChart(plotter.Values(s.Y), bar)
+			if err != nil {
+				return nil, err
+			}
+			bars.Color, bars.LineStyle.Width = colour, 0
+			bars.Offset = bar * (vg.Length(i) - vg.Length(len(p.Series)-1)/2)
+			out.Add(bars)
+			out.Legend.Add(s.Name, bars)
+			continue
+		}
+		points := make(plotter.XYs, len(s.X))
+		for j := range s.X {
+			points[j] = plotter.XY{X: s.X[j], Y: s.Y[j]}
+		}
+		line, dots, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return nil, err
+		}
+		line.Color, line.Width, dots.Color = colour, vg.Points(1.5), colour
+		dots.Shape = draw.CircleGlyph{}
+		out.Add(line, dots)
+		out.Legend.Add(s.Name, line, dots)
+	}
+	if p.Groups != nil {
+		out.NominalX(p.Groups...)
+	}
+	out.Y.Max *= 1.25 // room for the legend
+	return out, nil
+}
