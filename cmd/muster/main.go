@@ -1,0 +1,93 @@
+// Muster turns a handful of Linux machines into one fast web server that does not go down. This is its one program: each
+// verb is a file beside this one, and does no more than hand what was typed to the package that knows.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// verbs are all that muster can be told, in the order of its help.
+func verbs() []*cobra.Command {
+	return []*cobra.Command{
+		keyVerb(),
+		configVerb(),
+		versionVerb(),
+	}
+}
+
+func main() {
+	os.Exit(program(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// program does what the arguments say, and returns the exit code.
+func program(args []string, out, errs io.Writer) int {
+	begun := false // false: what was typed is no command
+	root := &cobra.Command{
+		Use:   "muster",
+		Short: "one fast web server that does not go down, made of a handful of Linux machines",
+		Long: `Muster turns a handful of Linux machines into one fast web server that does not go down.
+One program, and one file that describes the cluster: cluster.yaml.`,
+		Example: `  muster node --config cluster.yaml --name t1    # what each machine runs
+  muster status --watch                          # what the cluster is doing
+  muster drain t1 --wait                         # take a machine out; nobody notices`,
+		SilenceUsage:     true,
+		SilenceErrors:    true,
+		PersistentPreRun: func(*cobra.Command, []string) { begun = true },
+	}
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errs)
+	root.AddGroup(groups...)
+	root.SetHelpCommandGroupID(miscellany)
+	root.SetCompletionCommandGroupID(miscellany)
+	root.AddCommand(verbs()...)
+	root.AddCommand(exitCodesTopic())
+	root.PersistentFlags().StringP("config", "c", "", "the cluster's file (default: $MUSTER_CONFIG, ./cluster.yaml, /etc/muster/cluster.yaml)")
+	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml") // the flag exists: it was added one line above
+
+	// The first of these signals ends a verb in good order. `node` listens for further ones itself.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := root.ExecuteContext(ctx)
+	if err != nil && !begun {
+		err = usage("%w; `muster --help` lists what there is", err)
+	}
+	return report(errs, err)
+}
+
+// The groups of verbs in the help.
+const (
+	running    = "running"
+	seeing     = "seeing"
+	acting     = "acting"
+	trying     = "trying"
+	miscellany = "miscellany"
+)
+
+var groups = []*cobra.Group{
+	{ID: trying, Title: "Try and measure:"},
+	{ID: running, Title: "Set up and run:"},
+	{ID: seeing, Title: "See:"},
+	{ID: acting, Title: "Act:"},
+	{ID: miscellany, Title: "Further:"},
+}
+
+// section is a verb that is only there for the verbs below it.
+func section(c *cobra.Command, under ...*cobra.Command) *cobra.Command {
+	c.Args = cobra.NoArgs
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.AddCommand(under...)
+	return c
+}
+
+// say writes to the verb's standard output.
+func say(c *cobra.Command, format string, args ...any) {
+	fmt.Fprintf(c.OutOrStdout(), format, args...)
+}
