@@ -26,8 +26,18 @@ func (c *client) openTunnel() {
 	u.uses++
 	c.phase = tunnelling
 	c.timer.Set(int64(c.cfg.Timeouts.Tunnel))
+	c.forwardInput()
 	c.conn.Assume(true, true)
 	u.conn.Assume(true, true)
+}
+
+// forwardInput hands the node what the client has sent already.
+func (c *client) forwardInput() {
+	if c.in != nil {
+		c.ex.up.out.add(&c.w.pool, c.in)
+		c.w.pool.give(c.in)
+		c.in = nil
+	}
 }
 
 // switchProtocols passes on the answer 101, and from then on bytes both ways.
@@ -51,11 +61,7 @@ func (c *client) switchProtocols(r *http1.Response, data []byte) {
 	if !c.write(data) {
 		return
 	}
-	if c.in != nil { // the client did not wait for the answer
-		u.out.add(&c.w.pool, c.in)
-		c.w.pool.give(c.in)
-		c.in = nil
-	}
+	c.forwardInput() // the client did not wait for the answer
 	c.conn.Assume(true, true)
 }
 
