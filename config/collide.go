@@ -11,11 +11,13 @@ import (
 // A claim is one use of an address and port.
 type claim struct {
 	path     string // where the file says so
-	what     string
-	director bool // the use is on a director, and so meets a service that listens on every address
+	what, of string // such as the API of d1
+	director bool   // the use is on a director, and so meets a service that listens on every address
 	pool     bool
 	app      *Application // of a pool: two pools for which a node runs the same, or nothing, share a port
 }
+
+func (c claim) String() string { return c.what + " " + c.of }
 
 func (c claim) shares(o claim) bool { return c.pool && o.pool && reflect.DeepEqual(c.app, o.app) }
 
@@ -49,7 +51,7 @@ func (b *book) take(a netip.AddrPort, c claim) {
 	}
 	if taken {
 		if !c.shares(before) {
-			b.d.say(c.path, fmt.Sprintf("%s is used twice: for %s and for %s", a, before.what, c.what), "change the address or the port of one of them")
+			b.d.say(c.path, fmt.Sprintf("%s is used twice: for %s and for %s", a, before, c), "change the address or the port of one of them")
 		}
 		return
 	}
@@ -74,19 +76,15 @@ func (d *decoder) checkAddresses(f *File, x index) {
 			at := fmt.Sprintf("%s.addresses[%d]", path, j)
 			own[a] = n.Name
 			if d.sound(at, path+".ports.report", "ports.report") {
-				udp.take(netip.AddrPortFrom(a, n.Ports.Report), claim{path: at, what: "the reports of " + n.Name, director: director})
+				udp.take(netip.AddrPortFrom(a, n.Ports.Report), claim{path: at, what: "the reports of", of: n.Name, director: director})
 			}
 			if d.sound(at, path+".ports.admin", "ports.admin") {
-				tcp.take(netip.AddrPortFrom(a, n.Ports.Admin), claim{path: at, what: "the API of " + n.Name, director: director})
+				tcp.take(netip.AddrPortFrom(a, n.Ports.Admin), claim{path: at, what: "the API of", of: n.Name, director: director})
 			}
 		}
 		for _, p := range x.poolsOf[n.Name] {
-			at := join("pools", p.Name) + ".port"
-			if len(n.Addresses) > 0 && p.Port > 0 && d.sound(at) {
-				tcp.take(p.Address(n), claim{
-					path: at, what: fmt.Sprintf("pool %s at node %s", p.Name, n.Name),
-					director: director, pool: true, app: x.application(n, p),
-				})
+			if at := "pools." + p.Name + ".port"; len(n.Addresses) > 0 && p.Port > 0 && d.sound(at) {
+				tcp.take(p.Address(n), claim{path: at, what: "pool", of: p.Name, director: director, pool: true, app: x.application(n, p)})
 			}
 		}
 	}
@@ -105,7 +103,7 @@ func (d *decoder) checkAddresses(f *File, x index) {
 			if !s.VIP.IsValid() {
 				at = fmt.Sprintf("%s.listen[%d]", path, j)
 			}
-			tcp.take(a, claim{path: at, what: "service " + s.Name, director: true})
+			tcp.take(a, claim{path: at, what: "service", of: s.Name, director: true})
 		}
 	}
 }

@@ -19,7 +19,7 @@ type File struct {
 	Ports    Ports     `key:"ports" doc:"Where nodes listen for each other, on every one of their addresses."`
 	Timings  Timings   `key:"timings" doc:"The clocks of the cluster."`
 	Log      Log       `key:"log" doc:"The program's own log, on standard error."`
-	Nodes    []Node    `key:"nodes,required" eg:"t1" count:"1..4096" doc:"The machines of the cluster. Directors are preferred in the order of the file."`
+	Nodes    []Node    `key:"nodes,required" eg:"t1" count:"1..4096" doc:"The machines of the cluster."`
 	Checks   []Check   `key:"checks" eg:"page" count:"0..1024" doc:"How an application is asked whether it works."`
 	Pools    []Pool    `key:"pools" eg:"web" count:"0..1024" doc:"Sets of traffic nodes that run the same application."`
 	Services []Service `key:"services" eg:"www" count:"0..1024" doc:"What the cluster offers to its clients."`
@@ -66,7 +66,7 @@ type Pool struct {
 	Name        string
 	Nodes       []string     `key:"nodes,required" eg:"t1" count:"1..4096" ref:"nodes" doc:"The pool's nodes, all with the role traffic."`
 	Port        uint16       `key:"port,required" eg:"8080" doc:"Where the application listens, on the first address of each node."`
-	Check       string       `key:"check" eg:"page" ref:"checks" doc:"How the application is asked whether it works. Without a check it counts as up while it runs, or always if something else runs it."`
+	Check       string       `key:"check" eg:"page" ref:"checks" doc:"How the application is asked whether it works. Without a check, an application that something else runs is asked for a TCP connection."`
 	Limit       int          `key:"limit" default:"0" range:"1..1000000" zero:"no limit" doc:"The most requests (http) or connections (tcp) that one node has at a time."`
 	Application *Application `key:"application" doc:"What Muster starts on each node. Without it, something else runs the application."`
 	Zone        *Zone        `key:"zone" doc:"Lets nodes of other pools move here by load."`
@@ -102,10 +102,10 @@ type Run struct {
 // A Zone lets the nodes of other pools serve this one for as long as it is busy.
 type Zone struct {
 	BorrowFrom []string      `key:"borrow-from,required" eg:"media" count:"1..16" ref:"pools" doc:"The pools whose nodes may move here."`
-	Above      Percent       `key:"above" default:"80%" range:"1%..100%" doc:"A node is borrowed when this pool is busier than this."`
-	Below      Percent       `key:"below" default:"50%" range:"0%..99%" doc:"A pool lends when it is less busy than this; a node goes home when this pool would stay below it."`
-	Keep       int           `key:"keep" default:"1" range:"0..4096" doc:"How many of its own nodes each lender keeps."`
-	Hold       time.Duration `key:"hold" default:"30s" range:"100ms..24h" doc:"How long a node stays after each move, at least."`
+	Above      Percent       `key:"above" default:"80%" range:"1%..100%" doc:"This pool borrows a node when its nodes are busier than this."`
+	Below      Percent       `key:"below" default:"50%" range:"0%..99%" doc:"It gives one back when they are less busy than this."`
+	Keep       int           `key:"keep" default:"1" range:"0..4096" doc:"How many active nodes a lender is left with, at least."`
+	Hold       time.Duration `key:"hold" default:"30s" range:"100ms..24h" doc:"How long the pool must be above or below, and how long after a move none follows."`
 }
 
 // A Check asks an application whether it works.

@@ -1,6 +1,6 @@
 package config
 
-// An index finds what the rules look up once for each of thousands of names.
+// An index finds what the rules look up, for each of thousands of names.
 type index struct {
 	nodes   map[string]*Node
 	pools   map[string]*Pool
@@ -9,30 +9,35 @@ type index struct {
 
 func newIndex(f *File) index {
 	x := index{map[string]*Node{}, map[string]*Pool{}, map[string][]*Pool{}}
+	number := map[string]int{}
 	for i := range f.Nodes {
 		x.nodes[f.Nodes[i].Name] = &f.Nodes[i]
+		number[f.Nodes[i].Name] = i
 	}
-	for i := range f.Pools {
-		x.pools[f.Pools[i].Name] = &f.Pools[i]
-	}
+	members := map[string][]int{} // by pool, the numbers of its nodes
 	for i := range f.Pools {
 		p := &f.Pools[i]
-		seen := map[string]bool{}
-		take := func(nodes []string) {
-			for _, n := range nodes {
-				if !seen[n] {
-					seen[n] = true
-					x.poolsOf[n] = append(x.poolsOf[n], p)
-				}
+		x.pools[p.Name] = p
+		for _, name := range p.Nodes {
+			if n, ok := number[name]; ok {
+				members[p.Name] = append(members[p.Name], n)
 			}
 		}
-		take(p.Nodes)
-		if p.Zone == nil {
-			continue
+	}
+	// Lists may be long and lent many times over: a node is marked with the pool that it was last put down for.
+	last := make([]*Pool, len(f.Nodes))
+	for i := range f.Pools {
+		p := &f.Pools[i]
+		from := []string{p.Name}
+		if p.Zone != nil {
+			from = append(from, p.Zone.BorrowFrom...)
 		}
-		for _, from := range p.Zone.BorrowFrom {
-			if lender := x.pools[from]; lender != nil {
-				take(lender.Nodes)
+		for _, pool := range from {
+			for _, n := range members[pool] {
+				if last[n] != p {
+					last[n] = p
+					x.poolsOf[f.Nodes[n].Name] = append(x.poolsOf[f.Nodes[n].Name], p)
+				}
 			}
 		}
 	}

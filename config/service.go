@@ -73,5 +73,5 @@ type Fallback struct {
 // AccessLog is the log of requests or connections.
 type AccessLog struct {
 	Format AccessFormat `key:"format" default:"off" doc:"combined is the Combined Log Format with timers after it; json is an object a line."`
-	File   string       `key:"file" default:"-" as:"output" doc:"Where the lines go; - is standard error. It is opened again at a reload."`
+	File   string       `key:"file" default:"-" as:"output" doc:"Where the lines go; - is standard error."`
 }
