@@ -111,6 +111,19 @@ func (l *Live) Full() bool {
 	return limit > 0 && l.Active.Load() >= limit
 }
 
+// Enter counts one more request or connection, unless the node is at its limit: then it says false.
+func (l *Live) Enter() bool {
+	n := l.Active.Add(1)
+	if limit := l.Limit.Load(); limit > 0 && n > limit {
+		l.Active.Add(-1)
+		return false
+	}
+	return true
+}
+
+// Leave takes back one Enter that said true.
+func (l *Live) Leave() { l.Active.Add(-1) }
+
 // Avoided says whether the data path has just found the node not to answer.
 func (l *Live) Avoided(now int64) bool { return l.Avoid.Load() > now }
 

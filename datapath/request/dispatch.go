@@ -27,18 +27,22 @@ func (c *client) dispatch() {
 	}
 	v.turn++
 	ex.ask.Turn, ex.ask.Random, ex.ask.Now = v.turn, w.random.Uint64(), w.loop.Now()
-	i := t.Pick(&ex.ask)
-	if i < 0 {
-		c.noNode()
-		return
+	for {
+		i := t.Pick(&ex.ask)
+		if i < 0 {
+			c.noNode()
+			return
+		}
+		if t.Shares[i].Live.Enter() { // false: another loop has just taken the last place
+			c.assign(i, t.Shares[i].Live, v.targets[i])
+			return
+		}
 	}
-	c.assign(i, t.Shares[i].Live, v.targets[i])
 }
 
-// assign has the node answer.
+// assign has a node answer whose Live has been entered.
 func (c *client) assign(share int, live *cluster.Live, t *target) {
 	ex := &c.ex
-	live.Active.Add(1)
 	ex.share, ex.live, ex.target = share, live, t
 	ex.attempts++
 	ex.sent, ex.wrote, ex.stopped = 0, false, false
@@ -139,6 +143,7 @@ func (c *client) noNode() {
 		c.phase = pausing
 		c.timer.Set(pauseTime)
 	case c.cfg.Fallback.Addr.IsValid() && !ex.lastResort():
+		v.last.Enter()
 		c.assign(-1, &v.last, c.w.target(c.cfg.Fallback.Addr))
 	case active:
 		c.answer(502, ConnectFailed)

@@ -228,7 +228,7 @@ func (c *client) letGo(reuse bool) {
 	if ex.live == nil {
 		return
 	}
-	ex.live.Active.Add(-1)
+	ex.live.Leave()
 	if u := ex.up; u != nil {
 		ex.up = nil
 		if c.phase == waiting {

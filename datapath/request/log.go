@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -20,7 +19,7 @@ import (
 type logWriter struct {
 	log     *slog.Logger
 	batches chan batch
-	spare   sync.Pool
+	spare   chan []byte // buffers that have been written
 	dropped atomic.Uint64
 }
 
@@ -30,7 +29,7 @@ type batch struct {
 }
 
 func newLogWriter(log *slog.Logger) *logWriter {
-	return &logWriter{log: log, batches: make(chan batch, 256)}
+	return &logWriter{log: log, batches: make(chan batch, 256), spare: make(chan []byte, 16)}
 }
 
 // Run writes until the context ends, and then what is left.
@@ -45,7 +44,10 @@ func (l *logWriter) Run(ctx context.Context) error {
 				l.log.Info("access log is written again")
 			}
 		}
-		l.spare.Put(b.text[:0])
+		select {
+		case l.spare <- b.text[:0]:
+		default:
+		}
 	}
 	for {
 		select {
@@ -78,7 +80,11 @@ func (v *view) flushLog(l *logWriter) {
 	}
 	select {
 	case l.batches <- batch{v.lines.to, v.lines.text}:
-		v.lines.text, _ = l.spare.Get().([]byte)
+		select {
+		case v.lines.text = <-l.spare:
+		default:
+			v.lines.text = nil
+		}
 	default:
 		l.dropped.Add(1)
 		v.lines.text = v.lines.text[:0]
