@@ -19,6 +19,9 @@ func lessOfTwo(t *cluster.Table, ask *cluster.Ask) int {
 		return -1
 	}
 	first := next(t, ask, scaled(uint32(ask.Random>>32), n))
+	if first < 0 {
+		return -1
+	}
 	at := scaled(uint32(ask.Random), n)
 	for range min(walk, n) {
 		if i := int(t.Slots[at]); i != first && ask.May(t, i) {

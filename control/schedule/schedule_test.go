@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -327,6 +328,34 @@ func TestOnlyTheEligible(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The counts change under the choice: whatever it reads, it gives a share or none.
+func TestChooseWhileCountsChange(t *testing.T) {
+	for _, name := range Names() {
+		members := pool(100, 100, 50)
+		tab := table(t, name, 2, members)
+		for _, m := range members {
+			m.Live.Limit.Store(1)
+		}
+		var wg sync.WaitGroup
+		for seed := range uint64(4) {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(seed, 5))
+				for turn := range uint64(3000) {
+					a := cluster.Ask{Turn: turn, Key: r.Uint64(), Random: r.Uint64(), Now: int64(turn)}
+					if i := tab.Pick(&a); i >= 0 {
+						live := members[i].Live
+						live.Active.Add(1)
+						live.Observe(int64(turn))
+						live.Avoid.Store(int64(turn + 2))
+						live.Active.Add(-1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
 }
 
 // A node that is passed over leaves its part to all others, not to its neighbour.

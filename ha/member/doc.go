@@ -16,5 +16,6 @@
 // pool that has been without any active node is not to be nursed but opened, so nodes that come within the slow start time
 // of the first one start at full speed; a fresh cluster does.
 //
-// rules.go holds the rules, picture.go what comes in, snapshot.go what goes out, run.go what happens by itself as time goes by.
+// rules.go holds the rules, picture.go and configure.go what comes in, snapshot.go what goes out, run.go what happens by
+// itself as time goes by.
 package member
