@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -214,3 +215,5 @@ func (d *decoder) checkFallback(s *Service, path string) {
 		d.say(path+".body-file", "a fallback server sends its own body", "take body-file out, or give status in place of address")
 	}
 }
+
+func sorted(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
