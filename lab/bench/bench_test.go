@@ -13,9 +13,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"muster/config"
 	"muster/lab/peer"
 	"muster/lab/site"
 )
@@ -29,6 +31,16 @@ func TestMain(m *testing.M) {
 		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: to})
 		proxy.Transport = &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
 		handler = proxy
+		if bad := os.Getenv("BENCH_BAD"); bad != "" {
+			var n atomic.Int64
+			handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if n.Add(1) == 100 {
+					http.Error(w, bad, http.StatusBadGateway)
+					return
+				}
+				proxy.ServeHTTP(w, r)
+			})
+		}
 	case root != "":
 		files := http.FileServer(http.Dir(root))
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -169,11 +181,20 @@ func TestNodePrintsTheLadder(t *testing.T) {
 func TestAFailedRequestEndsTheBenchmark(t *testing.T) {
 	needPeers(t)
 	opt, _ := options(t)
-	broken := func(ctx context.Context, nodes []netip.AddrPort, listen netip.AddrPort, cpus []int) (Server, error) {
-		// nobody is behind this proxy
-		return proxyInGo(ctx, []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}, listen, cpus)
-	}
-	if _, err := Proxy(t.Context(), opt, broken); err == nil || !strings.Contains(err.Error(), "requests failed") {
+	t.Setenv("BENCH_BAD", "one of a hundred")
+	opt.Warm = time.Nanosecond
+	if _, err := Proxy(t.Context(), opt, proxyInGo); err == nil || !strings.Contains(err.Error(), "muster under 1 KiB: 1 of ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestTheClustersFileIsRight(t *testing.T) {
+	nodes := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.11:8080"), netip.MustParseAddrPort("127.0.0.12:8080")}
+	f, err := config.Parse("cluster.yaml", []byte(clusterFile(nodes, netip.MustParseAddrPort("127.0.0.1:8000"), 7946)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Nodes) != 3 || len(f.Services) != 1 {
+		t.Errorf("got %d nodes, %d services", len(f.Nodes), len(f.Services))
 	}
 }

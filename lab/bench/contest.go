@@ -93,6 +93,11 @@ func contest(ctx context.Context, opt Options, contenders []contender, trials []
 	for i := range rounds {
 		rounds[i] = make([][]Figure, len(contenders))
 	}
+	for _, c := range contenders {
+		if err := opt.ready(ctx, c, trials[0]); err != nil {
+			return nil, err
+		}
+	}
 	done, all := 0, opt.Rounds*len(trials)*len(contenders)
 	for range opt.Rounds {
 		for i, t := range trials {
@@ -121,6 +126,22 @@ func contest(ctx context.Context, opt Options, contenders []contender, trials []
 	return figures, nil
 }
 
+// ready waits until the contender answers as it should: a proxy may listen before it knows its nodes.
+func (o Options) ready(ctx context.Context, c contender, t trial) error {
+	const patience = 10 * time.Second
+	for until := time.Now().Add(patience); ; {
+		r, err := o.put(ctx, load.Config{
+			Targets: []netip.AddrPort{c.addr}, Requests: t.requests, Connections: 4, Count: 40, Timeout: patience,
+		})
+		if err != nil || r.Failed == 0 {
+			return err
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("%s does not answer as it should: %v", c.name, r.Failures[0])
+		}
+	}
+}
+
 func (o Options) round(ctx context.Context, c contender, t trial) (Figure, error) {
 	cfg := load.Config{
 		Targets: []netip.AddrPort{c.addr}, Requests: t.requests, Connections: t.clients,
@@ -147,7 +168,7 @@ func (o Options) round(ctx context.Context, c contender, t trial) (Figure, error
 		return Figure{}, fmt.Errorf("%s: %w", c.name, err)
 	}
 	if r.Requests == 0 || r.Failed > 0 && !t.tolerant {
-		return Figure{}, fmt.Errorf("%s under %s: %d of %d requests failed, first %v", c.name, t.name, r.Failed, r.Requests, r.Failures)
+		return Figure{}, fmt.Errorf("%s under %s: %d of %d requests failed: %v", c.name, t.name, r.Failed, r.Requests, r.Failures)
 	}
 	return Figure{
 		CPU:    float64(after.Sub(before).Total) / 1e3 / float64(r.Requests),

@@ -15,7 +15,7 @@ import (
 )
 
 // StartNode starts Muster's own web server with one thread on a directory of documents, on the given processors (none
-// means any). It also serves the generated pages of site.Page. It returns when the server answers.
+// means any). It also serves the generated pages of site.Page. It returns when the server listens.
 type StartNode func(ctx context.Context, root string, listen netip.AddrPort, cpus []int) (Server, error)
 
 // A NodeResult is what one traffic node can do.

@@ -14,8 +14,8 @@ import (
 	"muster/lab/site"
 )
 
-// StartProxy starts Muster with one thread as a proxy that listens there, before nodes that speak HTTP there, on the
-// given processors (none means any). It returns when the proxy answers.
+// StartProxy starts Muster with one thread as a proxy that listens there, before nodes that speak HTTP there, all on one
+// port, on the given processors (none means any). It returns when the proxy listens.
 type StartProxy func(ctx context.Context, nodes []netip.AddrPort, listen netip.AddrPort, cpus []int) (Server, error)
 
 // A ProxyResult is what proxies cost.
@@ -43,16 +43,19 @@ func Proxy(ctx context.Context, opt Options, muster StartProxy) (*ProxyResult, e
 	if err != nil {
 		return nil, err
 	}
+	hosts := []netip.Addr{netip.MustParseAddr("127.0.0.11"), netip.MustParseAddr("127.0.0.12")}
+	port, err := peer.FreePort(hosts...)
+	if err != nil {
+		return nil, err
+	}
 	var nodes []netip.AddrPort
-	for i := range 2 {
-		node, err := start(ctx, fmt.Sprintf("127.0.0.%d", 11+i), opt.others(), func(a netip.AddrPort) peer.Peer {
-			return peer.NginxNode(fmt.Sprintf("t%d", i+1), a, tree.Root)
-		})
+	for i, host := range hosts {
+		nodes = append(nodes, netip.AddrPortFrom(host, port))
+		node, err := peer.NginxNode(fmt.Sprintf("t%d", i+1), nodes[i], tree.Root).Start(ctx, opt.others()...)
 		if err != nil {
 			return nil, err
 		}
-		defer node.server.Stop()
-		nodes = append(nodes, node.addr)
+		defer node.Stop()
 	}
 	addr, err := peer.Free(netip.MustParseAddr("127.0.0.1"))
 	if err != nil {

@@ -200,12 +200,27 @@ func (p *Process) Stop() {
 
 // Free finds a port at the address on which nothing listens.
 func Free(at netip.Addr) (netip.AddrPort, error) {
-	l, err := net.Listen("tcp", netip.AddrPortFrom(at, 0).String())
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("find a free port on %s: %w", at, err)
+	port, err := FreePort(at)
+	return netip.AddrPortFrom(at, port), err
+}
+
+// FreePort finds a port on which nothing listens at any of the addresses.
+func FreePort(at ...netip.Addr) (port uint16, err error) {
+	for range 32 {
+		port = 0
+		for _, a := range at {
+			var l net.Listener
+			if l, err = net.Listen("tcp", netip.AddrPortFrom(a, port).String()); err != nil {
+				break // another port, then: the first address had this one
+			}
+			defer l.Close()
+			port = l.Addr().(*net.TCPAddr).AddrPort().Port()
+		}
+		if err == nil {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort(), nil
+	return 0, fmt.Errorf("find a free port on %v: %w", at, err)
 }
 
 // look finds a program; /usr/sbin is not in every user's PATH.

@@ -24,11 +24,28 @@ func PageTemplate(mark string) string {
 	return b.String()
 }
 
+// pieces are what stands between the numbers of a page.
+var pieces = strings.Split(PageTemplate("\x00"), "\x00")
+
 // Page returns the generated page for a path, or false if the path is not one's.
 func Page(path string) ([]byte, bool) {
 	n, ok := strings.CutPrefix(path, PagePath)
 	if !ok || n == "" || len(n) > 6 || strings.Trim(n, "0123456789") != "" {
 		return nil, false
 	}
-	return []byte(PageTemplate(n)), true
+	size := (len(pieces) - 1) * len(n)
+	for _, p := range pieces {
+		size += len(p)
+	}
+	page := append(make([]byte, 0, size), pieces[0]...)
+	for _, p := range pieces[1:] {
+		page = append(append(page, n...), p...)
+	}
+	return page, true
+}
+
+// Dynamic is Page as the built-in web server asks for it.
+func Dynamic(path, _ string) (body []byte, contentType string, ok bool) {
+	body, ok = Page(path)
+	return body, PageType, ok
 }

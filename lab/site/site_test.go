@@ -100,6 +100,9 @@ func TestPage(t *testing.T) {
 	if !ok || strings.Count(string(b), "42") < 20 || strings.ContainsAny(string(b), "\"'\\$") || len(b) < 2000 || len(b) > 4000 {
 		t.Errorf("%v, %d bytes: %s", ok, len(b), b)
 	}
+	if string(b) != PageTemplate("42") {
+		t.Error("the page is not its template")
+	}
 	for _, path := range []string{"/page/", "/page/x", "/page/1/2", "/pages/1", "/page/1234567"} {
 		if _, ok := Page(path); ok {
 			t.Errorf("%s has a page", path)
