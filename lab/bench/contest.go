@@ -34,6 +34,9 @@ type Options struct {
 	// Pin keeps the server under test to the last processor, and clients and nodes to the others.
 	Pin bool
 
+	// Stock leaves nginx the buffers that it has by itself, which make it slower with long replies.
+	Stock bool
+
 	// Progress, if not nil, is told of each round that begins, from the goroutine that measures.
 	Progress func(done, all int, what string)
 }

@@ -67,8 +67,11 @@ func Proxy(ctx context.Context, opt Options, muster StartProxy) (*ProxyResult, e
 	}
 	defer server.Stop()
 	contenders := []contender{{"muster", addr, server}}
-	for _, p := range []func(netip.AddrPort, []netip.AddrPort) peer.Peer{peer.HAProxy, peer.NginxProxy} {
-		c, err := start(ctx, "127.0.0.1", opt.under(), func(a netip.AddrPort) peer.Peer { return p(a, nodes) })
+	for _, p := range []func(netip.AddrPort) peer.Peer{
+		func(a netip.AddrPort) peer.Peer { return peer.HAProxy(a, nodes) },
+		func(a netip.AddrPort) peer.Peer { return peer.NginxProxy(a, nodes, opt.Stock) },
+	} {
+		c, err := start(ctx, "127.0.0.1", opt.under(), p)
 		if err != nil {
 			return nil, err
 		}

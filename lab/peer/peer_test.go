@@ -83,7 +83,8 @@ func TestProxiesKeepConnectionsToTheNodes(t *testing.T) {
 	page, _ := site.Page("/page/17")
 	requests = append(requests, load.Request{Path: "/page/17", Body: page})
 	for _, p := range []Peer{
-		NginxProxy(free(t, "127.0.0.1"), nodes), HAProxy(free(t, "127.0.0.1"), nodes), HAProxyTCP(free(t, "127.0.0.1"), nodes),
+		NginxProxy(free(t, "127.0.0.1"), nodes, false), NginxProxy(free(t, "127.0.0.1"), nodes, true),
+		HAProxy(free(t, "127.0.0.1"), nodes), HAProxyTCP(free(t, "127.0.0.1"), nodes),
 	} {
 		t.Run(p.Name, func(t *testing.T) {
 			proxy := begin(t, p)
@@ -129,7 +130,7 @@ func TestProxiesAddTheSameFields(t *testing.T) {
 	go func() { defer close(served); _ = server.Serve(l) }()
 	t.Cleanup(func() { server.Close(); <-served })
 	nodes := []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()}
-	for _, p := range []Peer{NginxProxy(free(t, "127.0.0.1"), nodes), HAProxy(free(t, "127.0.0.1"), nodes)} {
+	for _, p := range []Peer{NginxProxy(free(t, "127.0.0.1"), nodes, false), HAProxy(free(t, "127.0.0.1"), nodes)} {
 		proxy := begin(t, p)
 		resp, err := http.Get("http://" + proxy.Addr.String())
 		if err != nil {
