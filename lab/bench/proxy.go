@@ -130,7 +130,7 @@ func (r *ProxyResult) Plot(file string) error {
 	var panels []plot.Panel
 	for _, reply := range r.Replies {
 		panels = append(panels, plot.Panel{
-			Title: bytesName(reply.Bytes) + " replies", Y: "CPU µs a request", Groups: []string{"proxy"},
+			Title: "Passing on a reply", Y: "CPU µs a request", Groups: []string{bytesName(reply.Bytes)},
 			Series: []plot.Series{
 				{Name: "muster", Y: []float64{reply.Muster.CPU}},
 				{Name: "haproxy", Y: []float64{reply.HAProxy.CPU}},

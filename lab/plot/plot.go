@@ -79,7 +79,7 @@ func Draw(w io.Writer, panels ...Panel) error {
 		left := width * vg.Length(i)
 		drawn.Draw(draw.Canvas{
 			Canvas:    canvas,
-			Rectangle: vg.Rectangle{Min: vg.Point{X: left + 3*vg.Millimeter}, Max: vg.Point{X: left + width, Y: height - 2*vg.Millimeter}},
+			Rectangle: vg.Rectangle{Min: vg.Point{X: left + 3*vg.Millimeter}, Max: vg.Point{X: left + width - 4*vg.Millimeter, Y: height - 2*vg.Millimeter}},
 		})
 	}
 	_, err := canvas.WriteTo(w)
@@ -90,8 +90,12 @@ func (p Panel) plot() (*plot.Plot, error) {
 	out := plot.New()
 	out.Title.Text, out.X.Label.Text, out.Y.Label.Text = p.Title, p.X, p.Y
 	out.Y.Min = 0
-	out.Legend.Top = true
-	out.Add(plotter.NewGrid())
+	out.Legend.Top, out.Legend.Padding = true, vg.Millimeter
+	grid := plotter.NewGrid()
+	if p.Groups != nil {
+		grid.Vertical.Width = 0
+	}
+	out.Add(grid)
 	for i, s := range p.Series {
 		colour := colours[i%len(colours)]
 		if s.X == nil {
@@ -121,6 +125,6 @@ func (p Panel) plot() (*plot.Plot, error) {
 	if p.Groups != nil {
 		out.NominalX(p.Groups...)
 	}
-	out.Y.Max *= 1.25 // room for the legend
+	out.Y.Max *= 1.35 // room for the legend
 	return out, nil
 }
