@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"muster/internal/loop"
 )
@@ -18,22 +19,37 @@ type listener struct {
 
 // door is a worker's place at a listener.
 type door struct {
-	w *worker
-	l *listener
+	w     *worker
+	l     *listener
+	again loop.Timer
 }
 
 func (w *worker) listen(l *listener) {
-	if err := w.loop.Add(l.fd, &door{w, l}, loop.In, false); err != nil {
-		w.p.log.Error("a loop does not listen", "address", l.at, "error", err)
+	d := &door{w: w, l: l}
+	d.again.Init(w.loop, d.open)
+	w.doors[l] = d
+	d.open()
+}
+
+func (d *door) open() {
+	if err := d.w.loop.Add(d.l.fd, d, loop.In, false); err != nil {
+		d.w.p.log.Error("a loop does not listen", "address", d.l.at, "error", err)
 	}
 }
 
 func (w *worker) unlisten(l *listener) {
-	w.loop.Remove(l.fd)
+	if d := w.doors[l]; d != nil {
+		d.again.Stop()
+		w.loop.Remove(l.fd)
+		delete(w.doors, l)
+	}
 	if l.users.Add(-1) == 0 {
 		loop.Discard(l.fd)
 	}
 }
+
+// acceptPause is how long a loop takes nobody when it could not: the socket would be ready again at once.
+const acceptPause = int64(100 * time.Millisecond)
 
 // acceptTurn is how many connections a loop takes before it looks after those that it has.
 const acceptTurn = 16
@@ -47,7 +63,11 @@ func (d *door) Ready(loop.Events) {
 		}
 		if err != nil {
 			// Out of descriptors or memory, most likely: the connection stays in the kernel's queue.
-			d.w.p.log.Warn("a connection was not accepted", "address", d.l.at, "error", err)
+			if d.w.mayWarn() {
+				d.w.p.log.Warn("a connection was not accepted", "address", d.l.at, "error", err)
+			}
+			d.w.loop.Remove(d.l.fd)
+			d.again.Set(acceptPause)
 			return
 		}
 		s := d.l.service.Load()

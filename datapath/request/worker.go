@@ -21,6 +21,7 @@ type worker struct {
 	loop    *loop.Loop
 	clients atomic.Int64
 	all     list // every client
+	doors   map[*listener]*door
 	views   map[*service]*view
 	targets map[netip.AddrPort]*target
 	pool    pool
@@ -65,7 +66,7 @@ type target struct {
 func newWorker(p *Proxy, index int, l *loop.Loop) *worker {
 	w := &worker{
 		p: p, index: index, loop: l,
-		views: map[*service]*view{}, targets: map[netip.AddrPort]*target{},
+		doors: map[*listener]*door{}, views: map[*service]*view{}, targets: map[netip.AddrPort]*target{},
 		random: rand.NewPCG(rand.Uint64(), rand.Uint64()),
 		head:   make([]byte, 0, 4096),
 	}
