@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/netip"
 	"runtime"
 	"slices"
@@ -247,6 +248,7 @@ func start(ctx context.Context, at string, cpus []int, makePeer func(netip.AddrP
 	return contender{p.Name, addr, proc}, nil
 }
 
+// medians are rounded to three digits after the point: more would be noise.
 func medians(f []Figure) Figure {
 	of := func(value func(Figure) float64) float64 {
 		v := make([]float64, len(f))
@@ -254,7 +256,7 @@ func medians(f []Figure) Figure {
 			v[i] = value(f[i])
 		}
 		slices.Sort(v)
-		return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+		return math.Round((v[(len(v)-1)/2]+v[len(v)/2])/2*1000) / 1000
 	}
 	var failed int64
 	for i := range f {
