@@ -130,11 +130,12 @@ func (l *Loop) Post(f func()) bool {
 		return false
 	}
 	l.posted = append(l.posted, f)
-	l.mu.Unlock()
 	l.wake()
+	l.mu.Unlock()
 	return true
 }
 
+// wake ends the loop's wait. The caller has mu, and the loop has not ended: its descriptor might be somebody else's.
 func (l *Loop) wake() {
 	if l.woken.CompareAndSwap(false, true) {
 		one := [8]byte{1}
@@ -155,7 +156,13 @@ func (l *Loop) Run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer l.close()
-	defer context.AfterFunc(ctx, l.wake)()
+	defer context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if !l.ended {
+			l.wake()
+		}
+	})()
 	for ctx.Err() == nil {
 		n, err := l.wait()
 		if err != nil {

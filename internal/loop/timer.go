@@ -92,9 +92,8 @@ func (w *wheel) remove(t *Timer) {
 // advance fires what has become due.
 func (w *wheel) advance(now int64) {
 	to := now / tick
-	if to-w.at >= spokes {
-		w.at = to - spokes + 1
-		// The loop slept longer than a turn: every spoke is due a look, and each is met once below.
+	if to-w.at > spokes {
+		w.at = to - spokes // the loop slept longer than a turn: every spoke is due a look, and each is met once below
 	}
 	for w.at < to {
 		w.at++
