@@ -101,6 +101,22 @@ func TestTimerInItsOwnCallback(t *testing.T) {
 	}
 }
 
+// A loop that slept for longer than a turn of the wheel, as a stopped process does, fires all that is due at once.
+func TestLongSleep(t *testing.T) {
+	for more := range int64(4) {
+		l := still(1)
+		fired := 0
+		timers := make([]Timer, spokes)
+		for i := range timers {
+			timers[i].Init(l, func() { fired++ })
+			timers[i].Set(int64(i) * tick)
+		}
+		if l.pass((spokes + more) * tick); fired != spokes {
+			t.Errorf("after %d ticks: %d of %d fired", spokes+more, fired, spokes)
+		}
+	}
+}
+
 // Whatever is set, reset and stopped, and however long the loop sleeps: no timer fires before its time, nor more than a
 // tick after the loop could have looked; and a loop that sleeps as long as it may misses none.
 func TestTimersAtRandom(t *testing.T) {
@@ -109,8 +125,7 @@ func TestTimersAtRandom(t *testing.T) {
 		l := still(now)
 		type model struct {
 			Timer
-			due   int64
-			fired bool
+			due int64
 		}
 		timers := make([]*model, 8)
 		for i := range timers {
