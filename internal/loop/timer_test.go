@@ -25,8 +25,14 @@ func TestTimer(t *testing.T) {
 		name  string
 		after int64
 	}{
-		{"at once", 0}, {"a nanosecond", 1}, {"less than a tick", 7 * ms}, {"a tick", tick}, {"a second", 1000 * ms},
-		{"a turn of the wheel", spokes * tick}, {"a turn and a tick", (spokes + 1) * tick}, {"an hour", 3600_000 * ms},
+		{"at once", 0},
+		{"a nanosecond", 1},
+		{"less than a tick", 7 * ms},
+		{"a tick", tick},
+		{"a second", 1000 * ms},
+		{"a turn of the wheel", spokes * tick},
+		{"a turn and a tick", (spokes + 1) * tick},
+		{"an hour", 3600_000 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const start = 12345678901
