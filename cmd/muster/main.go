@@ -16,6 +16,14 @@ import (
 // verbs are all that muster can be told, in the order of its help.
 func verbs() []*cobra.Command {
 	return []*cobra.Command{
+		benchVerb(),
+		nodeVerb(),
+		statusVerb(),
+		eventsVerb(),
+		drainVerb(),
+		undrainVerb(),
+		maintVerb(),
+		reloadVerb(),
 		keyVerb(),
 		configVerb(),
 		versionVerb(),

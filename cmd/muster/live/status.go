@@ -1,0 +1,204 @@
+package live
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"charm.land/lipgloss/v2"
+
+	"muster/cluster"
+	"muster/console"
+)
+
+// Text writes a director's view of its cluster as tables: its nodes, then its services. Width 0 is as wide as it takes.
+func Text(s console.Status, now time.Time, width int, colours bool) string {
+	var b strings.Builder
+	paint := func(style lipgloss.Style, text string) string {
+		if colours {
+			return style.Render(text)
+		}
+		return text
+	}
+	fmt.Fprintf(&b, "%s as %s sees it, file %s (revision %d)\n", paint(strong, "cluster "+s.Cluster), s.Node, s.File.Hash, s.File.Revision)
+	if s.File.Problem != "" {
+		fmt.Fprintf(&b, "%s %s\n", paint(bad, "last reload refused:"), strings.ReplaceAll(s.File.Problem, "\n", "\n  "))
+	}
+	if s.Director == nil {
+		b.WriteString("this node is no director and does not know the others\n")
+		return b.String()
+	}
+	b.WriteString("\n" + layout(nodeColumns, nodeRows(s.Director, now), width, colours))
+	if rows := serviceRows(s.Director); len(rows) > 0 {
+		b.WriteString("\n" + layout(serviceColumns, rows, width, colours))
+	}
+	return b.String()
+}
+
+var nodeColumns = []column{
+	{name: "NODE"},
+	{name: "ROLES"},
+	{name: "POOLS", gives: true},
+	{name: "STATE"},
+	{name: "SINCE", right: true},
+	{name: "WISH"},
+	{name: "INDEX", right: true},
+	{name: "ROOM", right: true},
+	{name: "BUSY", right: true},
+	{name: "CONNECTIONS", right: true},
+	{name: "SERVED", right: true},
+	{name: "FAILED", right: true},
+	{name: "RATE/S", right: true},
+	{name: "REASON", gives: true},
+}
+
+func nodeRows(d *console.Director, now time.Time) (rows [][]cell) {
+	for _, n := range d.Nodes {
+		var served, failed int64
+		var rate float64
+		for _, s := range d.Services {
+			for _, m := range s.Members {
+				if m.Node == n.Name {
+					served, failed, rate = served+m.Served, failed+m.Failed, rate+m.Rate
+				}
+			}
+		}
+		var roles []string
+		for _, r := range n.Roles {
+			roles = append(roles, string(r))
+		}
+		wish := cell{text: ""}
+		if n.Wish != cluster.Ready {
+			wish = cell{n.Wish.String(), turns}
+		}
+		figures := []string{"", "", "", "", "", "", ""}
+		if slices.Contains(n.Roles, cluster.Traffic) {
+			figures = []string{
+				count(n.Index), count(n.Room), fmt.Sprintf("%d%%", (n.Busy+5)/10),
+				count(n.Connections), count(served), some(failed), fmt.Sprintf("%.0f", rate),
+			}
+		}
+		row := []cell{
+			{n.Name, strong},
+			{text: strings.Join(roles, " ")},
+			{text: strings.Join(n.Pools, " ")},
+			{n.State.String(), stateStyle(n.State)},
+			{text: age(now.Sub(n.Since))},
+			wish,
+		}
+		for _, f := range figures {
+			row = append(row, cell{text: f})
+		}
+		row[11].style = bad
+		rows = append(rows, append(row, cell{n.Reason, faint}))
+	}
+	return rows
+}
+
+func stateStyle(s cluster.State) lipgloss.Style {
+	switch s {
+	case cluster.Active:
+		return good
+	case cluster.Out:
+		return bad
+	}
+	return turns
+}
+
+var serviceColumns = []column{
+	{name: "SERVICE"},
+	{name: "ADDRESS", gives: true},
+	{name: "SCHEDULE"},
+	{name: "POOL"},
+	{name: "RATE/S", right: true},
+	{name: "CLIENTS", right: true},
+	{name: "WAITING", right: true},
+	{name: "REQUESTS", right: true},
+	{name: "RETRIES", right: true},
+	{name: "ERRORS", right: true},
+	{name: "WHICH", gives: true},
+}
+
+func serviceRows(d *console.Director) (rows [][]cell) {
+	for _, s := range d.Services {
+		requests := s.Requests
+		if s.Kind == cluster.TCP {
+			requests = s.Connections
+		}
+		errors, which := Errors(s)
+		rows = append(rows, []cell{
+			{s.Name, strong},
+			{text: strings.Join(s.Addresses, " ")},
+			{text: s.Schedule},
+			{text: s.Pool},
+			{text: fmt.Sprintf("%.0f", s.Rate)},
+			{text: count(s.Clients)},
+			{text: count(s.Waiting)},
+			{text: count(requests)},
+			{text: count(s.Retries)},
+			{some(int64(errors)), bad},
+			{which, faint},
+		})
+	}
+	return rows
+}
+
+// Errors is how many requests and connections of a service came to a bad end, and which, by their number. A client that
+// goes away is none.
+func Errors(s console.Service) (n uint64, which string) {
+	type end struct {
+		name string
+		n    uint64
+	}
+	var ends []end
+	for name, k := range s.Ended {
+		if name != "ok" && name != "client-gone" && k > 0 {
+			ends = append(ends, end{name, k})
+			n += k
+		}
+	}
+	slices.SortFunc(ends, func(a, b end) int {
+		if a.n != b.n {
+			return int(int64(b.n) - int64(a.n))
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	var parts []string
+	for _, e := range ends {
+		parts = append(parts, fmt.Sprintf("%s %d", e.name, e.n))
+	}
+	return n, strings.Join(parts, ", ")
+}
+
+// count writes a number with its thousands set apart.
+func count[T ~int64 | ~uint64](n T) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + " " + s[i:]
+	}
+	return s
+}
+
+// some is a count that is only shown when there is any.
+func some(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return count(n)
+}
+
+// age writes a duration as people say it, to its two largest units.
+func age(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+}

@@ -1,0 +1,269 @@
+package role
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"runtime"
+	"time"
+
+	"muster/cluster"
+	"muster/config"
+	"muster/console"
+	"muster/control/check"
+	"muster/control/report"
+	"muster/control/schedule"
+	"muster/datapath/http1"
+	"muster/datapath/request"
+	"muster/datapath/serve"
+	"muster/ha/member"
+	"muster/ha/supervise"
+)
+
+// Each part has a small Config of its own, whose zero values are its defaults; the file states every value. What 0 means
+// in the file, where it is not a part's default, is said here in the part's terms.
+
+// services are the file's services as the data path runs them. Access logs are opened by opened, by the name of the file.
+func services(f *config.File, opened func(path string) (io.Writer, error)) ([]request.Service, error) {
+	list := make([]request.Service, 0, len(f.Services))
+	for i := range f.Services {
+		s, err := service(&f.Services[i], opened)
+		if err != nil {
+			return nil, fmt.Errorf("service %s: %w", f.Services[i].Name, err)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func service(s *config.Service, opened func(path string) (io.Writer, error)) (request.Service, error) {
+	r := request.Service{
+		Name: s.Name, Kind: s.Kind, Listen: s.Addresses(), Pool: s.Pool,
+		Limits: request.Limits{
+			Connections: s.Limits.Connections,
+			PerSource:   s.Limits.ConnectionsPerSource,
+			Queue:       s.Limits.Queue,
+			Requests:    s.Limits.RequestsPerConnection,
+			Head:        http1.Limits{Head: int(s.Limits.Head), Headers: s.Limits.Headers},
+		},
+		Timeouts: request.Timeouts{
+			Head: s.Timeouts.Head, Idle: s.Timeouts.Idle, Connect: s.Timeouts.Connect, Response: s.Timeouts.Response,
+			Stall: s.Timeouts.Stall, Queue: s.Timeouts.Queue, Tunnel: s.Timeouts.Tunnel,
+		},
+		Retry: request.Retry{
+			Attempts: s.Retry.Attempts, Idempotent: s.Retry.Idempotent, Budget: s.Retry.Budget.Part(),
+		},
+		ProxyAccept: s.ProxyProtocol.Accept,
+		ProxyTrust:  s.ProxyProtocol.Trust,
+		ProxySend:   proxyVersion(s.ProxyProtocol.Send),
+	}
+	if r.Limits.Queue == 0 {
+		r.Limits.Queue = -1 // none may wait
+	}
+	if r.Retry.Budget == 0 {
+		r.Retry.Budget = 1e-9 // none but those of the first moments
+	}
+	for _, h := range s.Forwarded {
+		switch h {
+		case config.XForwarded:
+			r.XForwarded = true
+		case config.Forwarded:
+			r.Forwarded = true
+		case config.Via:
+			r.Via = true
+		}
+	}
+	if fb := s.Fallback; fb != nil {
+		r.Fallback = request.Fallback{Addr: fb.Address, Status: fb.Status}
+		if fb.BodyFile != "" {
+			body, err := readUpTo(fb.BodyFile, config.MaxBodyFile)
+			if err != nil {
+				return r, fmt.Errorf("read the page of its fallback: %w", err)
+			}
+			r.Fallback.Body = body
+		}
+	}
+	if s.AccessLog.Format != config.AccessOff {
+		to, err := opened(s.AccessLog.File)
+		if err != nil {
+			return r, err
+		}
+		r.Log = request.AccessLog{Format: string(s.AccessLog.Format), To: to}
+	}
+	return r, nil
+}
+
+func proxyVersion(v config.ProxyHeader) int {
+	switch v {
+	case config.ProxyV1:
+		return 1
+	case config.ProxyV2:
+		return 2
+	}
+	return 0
+}
+
+func readUpTo(path string, most int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("%s is larger than %s", path, config.Bytes(most))
+	}
+	return b, err
+}
+
+// plansOf is what the node does for each pool that it serves, or may have to serve by a zone: a node that is borrowed is
+// ready at once, because its application for the other pool runs all the time.
+func plansOf(f *config.File, self *config.Node) []plan {
+	var list []plan
+	for _, p := range f.PoolsOf(self.Name) {
+		at := p.Address(self)
+		one := plan{Pool: p.Name, Target: at, Asked: at}
+		a := f.Application(self.Name, p.Name)
+		switch {
+		case a != nil && a.Serve != nil:
+			one.Serve = serveOf(a.Serve, self, at, drainOf(f))
+		case a != nil && a.Run != nil:
+			one.Run = runOf(a.Run)
+		}
+		if c := f.Check(p.Check); c != nil {
+			one.Check = checkOf(c)
+			if c.Port != 0 {
+				one.Asked = netip.AddrPortFrom(at.Addr(), c.Port)
+			}
+		} else if a == nil {
+			// That it listens is the least that can be known of an application that something else runs.
+			one.Check = &check.Config{Kind: check.TCP}
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+func serveOf(s *config.Serve, self *config.Node, at netip.AddrPort, drain time.Duration) *serve.Config {
+	c := &serve.Config{
+		Listen: []netip.AddrPort{at}, Threads: cmp.Or(s.Threads, runtime.NumCPU()),
+		Root: s.Root, Index: s.Index, Listing: s.Listing, CacheBytes: int64(s.Cache), Name: self.Name, Drain: drain,
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = -1 // none
+	}
+	if c.Index == nil {
+		c.Index = []string{} // none, and not the default
+	}
+	return c
+}
+
+func checkOf(c *config.Check) *check.Config {
+	to := &check.Config{
+		Kind: check.Kind(c.Kind), Method: string(c.Method), Path: c.Path, Host: c.Host, Headers: c.Headers, Body: c.Body,
+		Verify: c.Verify, ServerName: c.ServerName, Command: c.Command,
+		Interval: c.Interval, Timeout: c.Timeout, Rise: c.Rise, Fall: c.Fall,
+	}
+	for _, s := range c.Status {
+		to.Status = append(to.Status, check.Range{First: s.From, Last: s.To})
+	}
+	return to
+}
+
+func runOf(r *config.Run) *supervise.Config {
+	return &supervise.Config{
+		Command: r.Command, Dir: r.Dir, Env: r.Env, User: r.User,
+		StopSignal: r.StopSignal.Number(), StopTimeout: r.StopTimeout,
+		BackoffMin: r.BackoffMin, BackoffMax: r.BackoffMax,
+	}
+}
+
+// directorsOf are the directors that a node reports to.
+func directorsOf(f *config.File) []report.Director {
+	var list []report.Director
+	for _, d := range f.Directors() {
+		list = append(list, report.Director{Name: d.Name, Addrs: d.ReportAddrs()})
+	}
+	return list
+}
+
+// clientsOf ask the directors.
+func clientsOf(f *config.File) []*console.Client {
+	var list []*console.Client
+	for _, d := range f.Directors() {
+		list = append(list, console.NewClient(texts(d.AdminAddrs()), ""))
+	}
+	return list
+}
+
+// names are the nodes that a director listens to: all, so that directors know of each other too.
+func names(f *config.File) []string {
+	list := make([]string, len(f.Nodes))
+	for i := range f.Nodes {
+		list[i] = f.Nodes[i].Name
+	}
+	return list
+}
+
+func nodesOf(f *config.File) []cluster.Node {
+	var list []cluster.Node
+	for i := range f.Nodes {
+		list = append(list, f.Nodes[i].Plain())
+	}
+	return list
+}
+
+func poolsOf(f *config.File) []member.Pool {
+	var list []member.Pool
+	for _, p := range f.Pools {
+		one := member.Pool{Name: p.Name, Nodes: p.Nodes, Port: p.Port, Limit: p.Limit, SlowStart: f.Timings.SlowStart}
+		if p.Zone != nil {
+			one.From = p.Zone.BorrowFrom
+		}
+		list = append(list, one)
+	}
+	return list
+}
+
+func zonesOf(f *config.File) []schedule.Zone {
+	var list []schedule.Zone
+	for _, p := range f.Pools {
+		if z := p.Zone; z != nil {
+			list = append(list, schedule.Zone{
+				Pool: p.Name, From: z.BorrowFrom, Above: uint16(10 * z.Above), Below: uint16(10 * z.Below), Keep: z.Keep, Hold: z.Hold,
+			})
+		}
+	}
+	return list
+}
+
+// threads is how many loops serve a director's clients: as many as the service that wants the most, for a director has one
+// proxy for all of them.
+func threads(f *config.File) int {
+	most := 0
+	for _, s := range f.Services {
+		most = max(most, cmp.Or(s.Threads, runtime.NumCPU()))
+	}
+	return cmp.Or(most, f.Threads)
+}
+
+// drainOf is how long work may finish, in the terms of parts that take 0 for their default.
+func drainOf(f *config.File) time.Duration { return max(f.Timings.Drain, 1) }
+
+func anyPort(addrs []netip.Addr) []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, a := range addrs {
+		list = append(list, netip.AddrPortFrom(a, 0))
+	}
+	return list
+}
+
+func texts[T fmt.Stringer](list []T) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = v.String()
+	}
+	return out
+}
