@@ -105,7 +105,7 @@ func TestSilentNodeIsDroppedAndComesBack(t *testing.T) {
 		n.Mute(true)
 		time.Sleep(timeout - interval)
 		wantSilent(t, l)
-		time.Sleep(interval + interval/4)
+		time.Sleep(interval + 3*interval/4)
 		wantSilent(t, l, "t1: silent for 700ms")
 		if got := names(l.List()); !slices.Equal(got, []string{"t2"}) {
 			t.Errorf("got %q on the list, want t2", got)
