@@ -80,11 +80,12 @@ type Application struct {
 
 // Serve is the built-in web server.
 type Serve struct {
-	Root    string   `key:"root,required" eg:"/srv/www" as:"path" doc:"The directory whose files are served."`
-	Index   []string `key:"index" default:"index.html" count:"0..16" doc:"The files that answer for a directory; the first that exists is taken."`
-	Listing bool     `key:"listing" default:"false" doc:"Whether a directory without an index file is listed; it is 403 otherwise."`
-	Cache   Bytes    `key:"cache" default:"64MiB" range:"4KiB..1024GiB" zero:"no cache" doc:"The most memory that small files are kept in."`
-	Threads int      `key:"threads" default:"0" range:"1..256" zero:"one per core" doc:"How many loops serve."`
+	Root       string   `key:"root,required" eg:"/srv/www" as:"path" doc:"The directory whose files are served."`
+	Index      []string `key:"index" default:"index.html" count:"0..16" doc:"The files that answer for a directory; the first that exists is taken."`
+	Listing    bool     `key:"listing" default:"false" doc:"Whether a directory without an index file is listed; it is 403 otherwise."`
+	NameHeader bool     `key:"name-header" default:"false" doc:"Whether every answer says in X-Muster-Node which node gave it."`
+	Cache      Bytes    `key:"cache" default:"64MiB" range:"4KiB..1024GiB" zero:"no cache" doc:"The most memory that small files are kept in."`
+	Threads    int      `key:"threads" default:"0" range:"1..256" zero:"one per core" doc:"How many loops serve."`
 }
 
 // Run is a program that is started, watched, and started again when it ends or fails its check.

@@ -149,7 +149,7 @@ func plansOf(f *config.File, self *config.Node) []plan {
 func serveOf(s *config.Serve, self *config.Node, at netip.AddrPort, drain time.Duration) *serve.Config {
 	c := &serve.Config{
 		Listen: []netip.AddrPort{at}, Threads: cmp.Or(s.Threads, runtime.NumCPU()),
-		Root: s.Root, Index: s.Index, Listing: s.Listing, CacheBytes: int64(s.Cache), Name: self.Name, Drain: drain,
+		Root: s.Root, Index: s.Index, Listing: s.Listing, CacheBytes: int64(s.Cache), Name: self.Name, ShowName: s.NameHeader, Drain: drain,
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = -1 // none
