@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"muster/cluster"
 	"muster/internal/loop"
 )
 
@@ -102,11 +103,11 @@ func (w *worker) admit(s *service, fd int, from netip.AddrPort) {
 	switch {
 	case s.clients.Load() >= int64(cfg.Limits.Connections):
 		count.refuse(TooManyConnections)
-		loop.Discard(fd)
+		turnAway(fd, cfg)
 		return
 	case !s.sources.enter(from.Addr(), cfg.Limits.PerSource):
 		count.refuse(TooManyFromSource)
-		loop.Discard(fd)
+		turnAway(fd, cfg)
 		return
 	}
 	c := w.newClient(s, from)
@@ -117,6 +118,18 @@ func (w *worker) admit(s *service, fd int, from netip.AddrPort) {
 		return
 	}
 	c.begin(cfg)
+}
+
+var full = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 22\r\n" +
+	"Retry-After: 1\r\nConnection: close\r\n\r\nToo many connections.\n")
+
+// turnAway tells a client at once that it may not come, rather than let it wait.
+func turnAway(fd int, cfg *Service) {
+	if cfg.Kind == cluster.HTTP {
+		loop.TurnAway(fd, full)
+		return
+	}
+	loop.Discard(fd)
 }
 
 // sources counts the connections of each client address, while a limit is set.

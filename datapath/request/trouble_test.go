@@ -295,8 +295,8 @@ func TestThereAreLimitsToConnections(t *testing.T) {
 		p, _ := with(t, www(func(s *Service) { s.Limits = test.limits }), node(t, says(ok2)))
 		first := dial(t, p)
 		eventually(t, "the first is in", func() bool { return p.Status()[0].Clients == 1 })
-		if b, _ := io.ReadAll(dial(t, p)); len(b) > 0 {
-			t.Errorf("%s: got %q, want nothing", test.cause, b)
+		if b, _ := io.ReadAll(dial(t, p)); !strings.HasPrefix(string(b), "HTTP/1.1 503 ") {
+			t.Errorf("%s: got %q, want status 503", test.cause, b)
 		}
 		if p.Status()[0].Ended[test.cause.String()] != 1 {
 			t.Errorf("%s: got %v, want it counted", test.cause, p.Status()[0].Ended)

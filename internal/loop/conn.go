@@ -233,6 +233,15 @@ func Dial(to netip.AddrPort, from netip.Addr) (int, error) {
 // Discard closes a descriptor that no loop watches.
 func Discard(fd int) { rawClose(fd) }
 
+// TurnAway sends a connection that no loop watches a last word, as far as it takes it at once, and closes it.
+func TurnAway(fd int, word []byte) {
+	_, _ = send(fd, word, 0) // it is turned away all the same
+	_ = unix.Shutdown(fd, unix.SHUT_WR)
+	var b [4096]byte
+	_, _ = recv(fd, b[:], 0) // a request that was there already would turn the close into a reset
+	rawClose(fd)
+}
+
 // Accept takes one connection from a listening socket. It returns ErrAgain when none waits.
 func Accept(listener int) (fd int, from netip.AddrPort, err error) {
 	var sa unix.RawSockaddrAny
