@@ -52,7 +52,7 @@ func newDirector(f *config.File, self *config.Node, key wire.Key, wishes string,
 	d.receiver, err = report.NewReceiver(report.ReceiverConfig{
 		Name: self.Name, Interval: f.Timings.Report, Timeout: f.Timings.Timeout,
 		Heard:  d.picture.Heard,
-		Silent: func(node, _ string) { d.picture.Silent(node, f.Timings.Timeout) },
+		Silent: d.picture.Gone,
 	}, key, conns, log)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func keyVerb() *cobra.Command {
 Every node of a cluster has the same key: copy the file to each, over a way that nobody can read. Whoever has the key
 is a node to the others. An existing file is never overwritten.`,
 		Example: `  muster key new cluster.key`,
-		Args:    cobra.ExactArgs(1),
+		Args:    takes("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := wire.WriteKey(args[0], wire.NewKey()); err != nil {
 				return err

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -45,9 +47,12 @@ One program, and one file that describes the cluster: cluster.yaml.`,
 		Example: `  muster node --config cluster.yaml --name t1    # what each machine runs
   muster status --watch                          # what the cluster is doing
   muster drain t1 --wait                         # take a machine out; nobody notices`,
-		SilenceUsage:     true,
-		SilenceErrors:    true,
-		PersistentPreRun: func(*cobra.Command, []string) { begun = true },
+		SilenceUsage:       true,
+		SilenceErrors:      true,
+		DisableSuggestions: true, // ours are in the sentence
+
+		SuggestionsMinimumDistance: 2,
+		PersistentPreRun:           func(*cobra.Command, []string) { begun = true },
 	}
 	root.SetArgs(args)
 	root.SetOut(out)
@@ -65,9 +70,21 @@ One program, and one file that describes the cluster: cluster.yaml.`,
 	defer stop()
 	err := root.ExecuteContext(ctx)
 	if err != nil && !begun {
-		err = usage("%w; `muster --help` lists what there is", err)
+		err = usage("%w; %s`muster --help` lists what there is", err, guess(root, args, err))
 	}
 	return report(errs, err)
+}
+
+// guess is what verb was meant by a word that is none.
+func guess(root *cobra.Command, args []string, err error) string {
+	i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") })
+	if i < 0 || !strings.HasPrefix(err.Error(), "unknown command") {
+		return ""
+	}
+	if near := root.SuggestionsFor(args[i]); len(near) > 0 {
+		return "did you mean " + strings.Join(near, " or ") + "? "
+	}
+	return ""
 }
 
 // The groups of verbs in the help.
@@ -93,6 +110,16 @@ func section(c *cobra.Command, under ...*cobra.Command) *cobra.Command {
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.AddCommand(under...)
 	return c
+}
+
+// takes has a verb take just these arguments, by the names that its help gives them.
+func takes(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return fmt.Errorf("%s takes %s, and got %d arguments", c.CommandPath(), strings.Join(names, " "), len(args))
+	}
 }
 
 // say writes to the verb's standard output.

@@ -60,7 +60,7 @@ For a machine that has failed or is about to be opened. To let it finish first, 
 func wishVerb(wish cluster.Wish, c *cobra.Command) *cobra.Command {
 	var reason string
 	c.GroupID = acting
-	c.Args = cobra.ExactArgs(1)
+	c.Args = takes("NODE")
 	c.ValidArgsFunction = completeNodes
 	c.RunE = func(c *cobra.Command, args []string) error {
 		_, f, err := readFile(c)

@@ -52,9 +52,9 @@ type node struct {
 	cluster.Node
 	standing
 	load   cluster.Load
-	heard  time.Time     // zero: never
-	silent time.Duration // above 0: that long, when it was last known to be
-	from   string        // the pool that has lent it, and the one that has it; empty when it is where it belongs
+	heard  time.Time // zero: never
+	gone   string    // why it is not there; empty when it is
+	from   string    // the pool that has lent it, and the one that has it; empty when it is where it belongs
 	to     string
 	places []*place
 }
@@ -98,7 +98,7 @@ func NewPicture(cfg Config, log *slog.Logger) *Picture {
 func (p *Picture) Heard(l cluster.Load) {
 	p.update(func(now time.Time) {
 		if n := p.byName[l.Node]; n != nil {
-			n.load, n.heard, n.silent = l, now, 0
+			n.load, n.heard, n.gone = l, now, ""
 			p.loads = true
 			p.judge(n, now)
 		}
@@ -107,9 +107,14 @@ func (p *Picture) Heard(l cluster.Load) {
 
 // Silent notes that nothing has been heard of a node for so long that it is taken to be dead.
 func (p *Picture) Silent(name string, silent time.Duration) {
+	p.Gone(name, fmt.Sprintf("silent for %s", silent.Round(time.Millisecond)))
+}
+
+// Gone notes that a node is not there, and why: it has said that it stops, say.
+func (p *Picture) Gone(name, why string) {
 	p.update(func(now time.Time) {
 		if n := p.byName[name]; n != nil {
-			n.silent = max(silent, 1)
+			n.gone = why
 			p.judge(n, now)
 		}
 	})

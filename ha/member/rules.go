@@ -1,7 +1,6 @@
 package member
 
 import (
-	"fmt"
 	"time"
 
 	"muster/cluster"
@@ -61,10 +60,10 @@ func (p *Picture) presence(n *node, byReport bool) (out verdict, present bool) {
 		return verdict{cluster.Out, w.say("maintenance, by operator")}, false
 	case n.Name == p.cfg.Self && n.Has(cluster.Director) && !byReport:
 		return verdict{}, true
-	case n.heard.IsZero() && n.silent == 0:
+	case n.heard.IsZero() && n.gone == "":
 		return verdict{cluster.Out, noReport}, false
-	case n.silent > 0:
-		return verdict{cluster.Out, fmt.Sprintf("silent for %s", n.silent.Round(time.Millisecond))}, false
+	case n.gone != "":
+		return verdict{cluster.Out, n.gone}, false
 	}
 	return verdict{}, true
 }
