@@ -50,8 +50,11 @@ func (c *conn) document(r *http1.Request) {
 	w := c.w
 	now := w.loop.Now()
 	s := w.site
-	p := s.cache.get(r.Path, now)
 	path := r.Path
+	var p *page
+	if bytes.IndexByte(path, '%') < 0 { // the cache knows decoded paths
+		p = s.cache.get(path, now)
+	}
 	if p == nil { // by another spelling, perhaps
 		var status int
 		if path, status = clean(w.path[:0], r.Path); status != 0 {

@@ -90,6 +90,9 @@ func (s *Server) Reload(cfg Config) error {
 		return err
 	}
 	s.site.Swap(st).close()
+	for _, w := range s.workers {
+		w.loop.Post(w.follow) // one that has nothing to do would keep the old root open
+	}
 	s.log.Info("site changed", "root", cfg.Root)
 	return nil
 }

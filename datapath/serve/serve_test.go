@@ -241,6 +241,19 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
+// A name that has a percent sign in it is not mistaken for an encoded one, cached or not.
+func TestPercentInAName(t *testing.T) {
+	conn := start(t, Config{}, map[string]string{"%61": "percent", "a": "letter"}).dial(t)
+	for range 2 {
+		if _, body := conn.get("/%2561"); body != "percent" {
+			t.Errorf("/%%2561: got %q", body)
+		}
+		if _, body := conn.get("/%61"); body != "letter" {
+			t.Errorf("/%%61: got %q", body)
+		}
+	}
+}
+
 func TestRedirect(t *testing.T) {
 	s := start(t, Config{}, map[string]string{"dir/index.html": "", "a b/x": "", "evil.example/index.html": ""})
 	for _, c := range []struct{ path, want string }{

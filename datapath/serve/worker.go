@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	acceptTurn  = 16                     // connections accepted in one turn of a listener
+	acceptTurn  = 4                      // connections that one loop accepts before the others may
 	acceptPause = 100 * time.Millisecond // after there were no descriptors left
 	drainGrace  = 500 * time.Millisecond // a request that is on its way when the server stops is still answered
 	sweepEvery  = 15 * time.Second
@@ -157,6 +157,9 @@ func (w *worker) follow() {
 	s := w.server.site.Load()
 	if s == w.site && now-w.turn < int64(100*time.Millisecond) && w.turn != 0 {
 		return
+	}
+	if s != w.site {
+		w.flushLines() // to the old site's log
 	}
 	w.site, w.turn, w.wall = s, now, time.Now()
 	w.common = append(w.common[:0], "Date: "...)

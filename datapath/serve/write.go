@@ -8,6 +8,7 @@ import (
 
 const (
 	fileTurn  = 1 << 20  // bytes of a file in a turn: then the others have theirs
+	ownSize   = 4 << 10  // memory that a connection keeps for heads that wait
 	gatherOut = 32 << 10 // bytes of answers to pipelined requests that are written together
 )
 
@@ -41,6 +42,9 @@ func (o *output) large() bool {
 func (o *output) forget() {
 	if o.file != nil {
 		o.file.release()
+	}
+	if cap(o.own) > ownSize {
+		o.own = nil
 	}
 	*o = output{own: o.own[:0]}
 }
