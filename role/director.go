@@ -92,6 +92,9 @@ func (d *director) prepare(f *config.File) (apply func() error, err error) {
 		if err := d.proxy.Apply(list); err != nil {
 			return err
 		}
+		if err := d.receiver.SetTimings(f.Timings.Report, f.Timings.Timeout); err != nil {
+			return err
+		}
 		d.picture.Configure(nodesOf(f), poolsOf(f))
 		if err := d.receiver.SetNodes(names(f)); err != nil {
 			return fmt.Errorf("listen to the nodes of the file: %w", err)

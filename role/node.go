@@ -187,6 +187,7 @@ func (n *Node) reload() error {
 	// From here on the file is followed; what still goes wrong is one application's trouble.
 	var errs []error
 	errs = append(errs, n.reporter.SetDirectors(directorsOf(f)))
+	n.reporter.SetTimings(f.Timings.Report, f.Timings.Timeout)
 	if n.traffic != nil {
 		errs = append(errs, n.traffic.apply(f, self))
 	}

@@ -40,12 +40,13 @@ func services(f *config.File, opened func(path string) (io.Writer, error)) ([]re
 
 func service(s *config.Service, opened func(path string) (io.Writer, error)) (request.Service, error) {
 	r := request.Service{
-		Name: s.Name, Kind: s.Kind, Listen: s.Addresses(), Pool: s.Pool,
+		Name: s.Name, Kind: s.Kind, Listen: s.Addresses(), Pool: s.Pool, Threads: s.Threads,
 		Limits: request.Limits{
 			Connections: s.Limits.Connections,
 			PerSource:   s.Limits.ConnectionsPerSource,
 			Queue:       s.Limits.Queue,
 			Requests:    s.Limits.RequestsPerConnection,
+			BodyRate:    int(s.Limits.BodyRate),
 			Head:        http1.Limits{Head: int(s.Limits.Head), Headers: s.Limits.Headers},
 		},
 		Timeouts: request.Timeouts{
@@ -62,8 +63,11 @@ func service(s *config.Service, opened func(path string) (io.Writer, error)) (re
 	if r.Limits.Queue == 0 {
 		r.Limits.Queue = -1 // none may wait
 	}
+	if r.Limits.BodyRate == 0 {
+		r.Limits.BodyRate = -1 // no limit
+	}
 	if r.Retry.Budget == 0 {
-		r.Retry.Budget = 1e-9 // none but those of the first moments
+		r.Retry.Budget = -1 // none
 	}
 	for _, h := range s.Forwarded {
 		switch h {

@@ -140,6 +140,26 @@ func (r *Receiver) SetEpoch(e uint64) {
 	r.epoch = e
 }
 
+// SetTimings changes ReceiverConfig's interval and timeout, from now on; 0 leaves one as it is. Where the timeout would not
+// be longer than the interval, it returns an error and nothing changes.
+func (r *Receiver) SetTimings(interval, timeout time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	interval, timeout = max(cmp.Or(interval, r.cfg.Interval), time.Millisecond), cmp.Or(timeout, r.cfg.Timeout)
+	if timeout <= interval {
+		return fmt.Errorf("timeout %v: must be longer than the interval of reports, %v", timeout, interval)
+	}
+	r.cfg.Interval, r.cfg.Timeout = interval, timeout
+	r.clock.step = interval / 2
+	return nil
+}
+
+func (r *Receiver) beat() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cfg.Interval / looks
+}
+
 // Run listens until the context ends, and closes the sockets.
 //
 // It looks into the sockets eight times an interval and does not wait for each datagram: to be woken costs several times
@@ -150,8 +170,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 			_ = c.Close() // datagrams have no end to lose
 		}
 	}()
-	beat := r.cfg.Interval / looks
-	timer := time.NewTimer(beat)
+	timer := time.NewTimer(r.beat())
 	defer timer.Stop()
 	r.mu.Lock()
 	r.clock = newClock(r.cfg.Interval / 2)
@@ -163,9 +182,9 @@ func (r *Receiver) Run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		// What has arrived comes first: silence is judged by what is known now.
-		next := beat
+		next := r.beat()
 		if read(r.conns, r.take) > many {
-			next = beat / looks
+			next /= looks
 		}
 		timer.Reset(next)
 		for _, call := range r.judge() {
@@ -298,7 +317,8 @@ func (r *Receiver) judge() (calls []func()) {
 		if !slices.ContainsFunc(n.lans, func(l lan) bool { return !silent(l) }) {
 			r.drop(n)
 			r.log.Info("node is silent", "node", n.name, "timeout", r.cfg.Timeout)
-			calls = append(calls, func() { r.cfg.Silent(n.name, fmt.Sprintf("silent for %v", r.cfg.Timeout)) })
+			reason := fmt.Sprintf("silent for %v", r.cfg.Timeout)
+			calls = append(calls, func() { r.cfg.Silent(n.name, reason) })
 			continue
 		}
 		for i := range n.lans {

@@ -482,3 +482,31 @@ func TestReportThatDoesNotFitIsSaid(t *testing.T) {
 		}
 	})
 }
+
+func TestTimingsChangeWhileBothRun(t *testing.T) {
+	bubble(t, func(t *testing.T, w *network) {
+		l := receiver(t, w.listen(d1), "t1")
+		start(t, l.Run)
+		n := reporter(t, testKey, "t1", 1, w.listen("10.0.0.11:1"), d1)
+		start(t, n.Run)
+		time.Sleep(second)
+		if err := l.SetTimings(time.Second, time.Second); err == nil {
+			t.Error("a timeout that is no longer than the interval was taken")
+		}
+		if err := l.SetTimings(20*time.Millisecond, 70*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		n.SetTimings(20*time.Millisecond, 70*time.Millisecond)
+		time.Sleep(timeout) // all that was begun under the old timings is over
+		drain(l.heard)
+		drain(l.silent)
+		time.Sleep(second)
+		if got := len(drain(l.heard)); got < 45 || got > 55 {
+			t.Errorf("got %d reports in a second, want about 50", got)
+		}
+		wantSilent(t, l)
+		n.Mute(true)
+		time.Sleep(120 * time.Millisecond)
+		wantSilent(t, l, "t1: silent for 70ms")
+	})
+}

@@ -44,6 +44,7 @@ type Reporter struct {
 	log   *slog.Logger
 	conns []Conn
 	wake  chan struct{} // something has changed: report at once
+	timed chan struct{} // the timings have
 
 	mu        sync.Mutex
 	party     *wire.Party
@@ -86,7 +87,7 @@ func NewReporter(cfg ReporterConfig, key wire.Key, conns []Conn, log *slog.Logge
 	}
 	return &Reporter{
 		cfg: cfg, log: log.With("part", "report"), conns: conns, party: party,
-		wake: make(chan struct{}, 1), clock: newClock(2 * cfg.Interval),
+		wake: make(chan struct{}, 1), timed: make(chan struct{}, 1), clock: newClock(2 * cfg.Interval),
 		out: make([]byte, 0, wire.MaxDatagram), plain: make([]byte, 0, wire.MaxDatagram),
 	}, nil
 }
@@ -166,6 +167,25 @@ func (r *Reporter) Mute(muted bool) {
 	r.now()
 }
 
+// SetTimings changes ReporterConfig's interval and timeout, from the next report on; 0 leaves one as it is.
+func (r *Reporter) SetTimings(interval, timeout time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cfg.Interval = max(cmp.Or(interval, r.cfg.Interval), time.Millisecond)
+	r.cfg.Timeout = cmp.Or(timeout, r.cfg.Timeout)
+	r.clock.step = 2 * r.cfg.Interval
+	select {
+	case r.timed <- struct{}{}:
+	default: // Run has yet to look
+	}
+}
+
+func (r *Reporter) beat() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.cfg.Interval / beats
+}
+
 // now makes Run report without waiting for the interval.
 func (r *Reporter) now() {
 	select {
@@ -183,7 +203,7 @@ func (r *Reporter) Run(ctx context.Context) error {
 			_ = c.Close() // datagrams have no end to lose
 		}
 	}()
-	tick := time.NewTicker(r.cfg.Interval / beats)
+	tick := time.NewTicker(r.beat())
 	defer tick.Stop()
 	again := time.NewTimer(0) // when the next report may be sent at once
 	defer again.Stop()
@@ -211,6 +231,8 @@ func (r *Reporter) Run(ctx context.Context) error {
 			r.sendAll(false)
 		case <-again.C:
 			wake = r.wake
+		case <-r.timed:
+			tick.Reset(r.beat())
 		}
 	}
 }
