@@ -30,11 +30,12 @@ type Service struct {
 
 // Limits bound what one director takes on for a service.
 type Limits struct {
-	Connections           int   `key:"connections" default:"10000" range:"1..1000000" doc:"The most client connections at a time; more wait in the kernel's queue."`
+	Connections           int   `key:"connections" default:"10000" range:"1..1000000" doc:"The most client connections at a time; one more is answered 503 (http) or closed (tcp) at once."`
 	ConnectionsPerSource  int   `key:"connections-per-source" default:"0" range:"1..1000000" zero:"no limit" doc:"The most connections at a time from one client address."`
 	Head                  Bytes `key:"head" default:"16KiB" range:"1KiB..1MiB" only:"http" doc:"The largest head of a request or a response."`
 	Headers               int   `key:"headers" default:"100" range:"1..10000" only:"http" doc:"The most header fields in a head."`
 	Queue                 int   `key:"queue" default:"1000" range:"1..1000000" zero:"none wait, 503 at once" doc:"How many requests or connections may wait for a node when all are at their limit."`
+	BodyRate              Bytes `key:"body-rate" default:"500" range:"1..1GiB" zero:"no limit" only:"http" doc:"Bytes a second at which the body of a request must come, on average, once timeouts.stall is over."`
 	RequestsPerConnection int   `key:"requests-per-connection" default:"0" range:"1..1000000000" zero:"no limit" only:"http" doc:"A client connection is closed after so many requests."`
 }
 

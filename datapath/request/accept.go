@@ -20,16 +20,35 @@ type listener struct {
 
 // door is a worker's place at a listener.
 type door struct {
-	w     *worker
-	l     *listener
-	again loop.Timer
+	w        *worker
+	l        *listener
+	watching bool
+	again    loop.Timer
 }
 
 func (w *worker) listen(l *listener) {
 	d := &door{w: w, l: l}
 	d.again.Init(w.loop, d.open)
 	w.doors[l] = d
-	d.open()
+	d.attend()
+}
+
+// attend has this loop watch the socket if the service wants so many loops.
+func (d *door) attend() {
+	most := d.l.service.Load().cfg.Load().Threads
+	switch wanted := most == 0 || d.w.index < most; {
+	case wanted && !d.watching:
+		d.watching = true
+		d.open()
+	case !wanted && d.watching:
+		d.close()
+	}
+}
+
+func (d *door) close() {
+	d.watching = false
+	d.again.Stop()
+	d.w.loop.Remove(d.l.fd)
 }
 
 func (d *door) open() {
@@ -40,8 +59,9 @@ func (d *door) open() {
 
 func (w *worker) unlisten(l *listener) {
 	if d := w.doors[l]; d != nil {
-		d.again.Stop()
-		w.loop.Remove(l.fd)
+		if d.watching {
+			d.close()
+		}
 		delete(w.doors, l)
 	}
 	if l.users.Add(-1) == 0 {
@@ -72,7 +92,7 @@ func (d *door) Ready(loop.Events) {
 			return
 		}
 		s := d.l.service.Load()
-		if w := d.w.lighter(); w != d.w {
+		if w := d.w.lighter(s.cfg.Load().Threads); w != d.w {
 			if w.loop.Post(func() { w.admit(s, fd, from) }) {
 				continue
 			}
@@ -81,10 +101,14 @@ func (d *door) Ready(loop.Events) {
 	}
 }
 
-// lighter returns the worker with the fewest clients if it has clearly fewer than this one.
-func (w *worker) lighter() *worker {
+// lighter returns the worker with the fewest clients, of the first most, if it has clearly fewer than this one.
+func (w *worker) lighter(most int) *worker {
 	least := w
-	for _, o := range w.p.workers {
+	workers := w.p.workers
+	if most > 0 && most < len(workers) {
+		workers = workers[:most]
+	}
+	for _, o := range workers {
 		if o.clients.Load() < least.clients.Load() {
 			least = o
 		}

@@ -15,6 +15,7 @@ type Service struct {
 	Kind     cluster.Kind
 	Listen   []netip.AddrPort
 	Pool     string
+	Threads  int // loops that take its connections, at most as many as there are; 0 means all
 	Limits   Limits
 	Timeouts Timeouts
 	Retry    Retry
@@ -33,11 +34,12 @@ type Service struct {
 
 // Limits bound what a service takes on.
 type Limits struct {
-	Connections int // of clients at a time; 0 means 10,000
-	PerSource   int // of clients from one address at a time; 0 means no limit
-	Queue       int // requests that wait for a node at a time; 0 means 1,000
-	Requests    int // on one connection; 0 means no limit
-	Head        http1.Limits
+	Connections int          // of clients at a time; 0 means 10,000
+	PerSource   int          // of clients from one address at a time; 0 means no limit
+	Queue       int          // requests that wait for a node at a time; 0 means 1,000
+	Requests    int          // on one connection; 0 means no limit
+	BodyRate    int          // bytes a second that a request's body must come at, on average; 0 means 500, less than 0 no limit
+	Head        http1.Limits // of requests and responses
 }
 
 // Timeouts bound what a service waits for.
@@ -56,7 +58,7 @@ type Timeouts struct {
 type Retry struct {
 	Attempts   int     // nodes that are asked in all; 0 means 3
 	Idempotent bool    // also when the node may have acted on it, if doing it twice is doing it once (RFC 9110 9.2.2)
-	Budget     float64 // most retries for each request, over time; 0 means 0.2
+	Budget     float64 // most retries for each request, over time; 0 means 0.2, less than 0 none
 }
 
 // Fallback is who answers when no node of the pool can: a server, or a page.
@@ -85,6 +87,7 @@ func (s Service) withDefaults() Service {
 	}
 	def(&s.Limits.Connections, 10_000)
 	def(&s.Limits.Queue, 1000)
+	def(&s.Limits.BodyRate, 500)
 	dur(&s.Timeouts.Head, 10*time.Second)
 	dur(&s.Timeouts.Idle, time.Minute)
 	dur(&s.Timeouts.Connect, time.Second)

@@ -183,7 +183,7 @@ func (c *client) readBody() bool {
 		ex.bytesIn += int64(n)
 		data = w.loop.Scratch[:n]
 	}
-	c.timer.Set(int64(c.cfg.Timeouts.Stall))
+	c.timer.Set(c.bodyTime())
 	n, err := ex.takeBody(data)
 	if err != nil {
 		c.refuse(err)
@@ -208,6 +208,18 @@ func (c *client) readBody() bool {
 		c.timer.Set(int64(c.cfg.Timeouts.Response))
 	}
 	return true
+}
+
+// bodyTime is how long the next bytes of the body may take: no longer than a stall, and not so long that the body as a whole
+// comes slower than it must. A client that sends a byte now and then would hold a place at a node for ever.
+func (c *client) bodyTime() int64 {
+	stall := int64(c.cfg.Timeouts.Stall)
+	rate := int64(c.cfg.Limits.BodyRate)
+	if rate < 0 {
+		return stall
+	}
+	owed := c.ex.headAt + int64(c.cfg.Timeouts.Stall) + c.ex.bytesIn/rate*1e9 - c.w.loop.Now()
+	return min(stall, max(owed, 1))
 }
 
 // endExchange lets go of the node and accounts for the exchange. With reuse, the node's connection waits for another.

@@ -57,7 +57,7 @@ func (c *client) readResponse(data []byte) {
 	r := &w.resp
 	for {
 		r.Reset()
-		err := r.Parse(data, nil, ex.verb)
+		err := r.Parse(data, &c.cfg.Limits.Head, ex.verb)
 		switch {
 		case err == http1.ErrMore:
 			if u.in == nil {

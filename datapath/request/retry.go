@@ -51,7 +51,7 @@ func (c *client) attemptFailed(why Cause) {
 // spend takes a retry from the budget, which fills with the requests: when everything fails, retries must not double the
 // load on what is left.
 func (c *client) spend() bool {
-	if c.v.tokens < 1000 {
+	if c.v.tokens < 1000 || c.cfg.Retry.Budget < 0 {
 		c.v.count.BudgetSpent.Add(1)
 		return false
 	}

@@ -399,3 +399,69 @@ func TestWhatIsUnderWayFinishesWhenToldToStop(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestABodyThatTricklesIsGivenUp has a client send a byte every now and then, each within the time for a stall.
+func TestABodyThatTricklesIsGivenUp(t *testing.T) {
+	p, _ := with(t, www(brief, func(s *Service) { s.Limits.BodyRate = 1000 }), node(t, says(ok2)))
+	c := dial(t, p)
+	_, _ = io.WriteString(c, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
+	gone := make(chan struct{})
+	go func() {
+		slowly := time.NewTicker(10 * time.Millisecond)
+		defer slowly.Stop()
+		for {
+			select {
+			case <-slowly.C:
+				_, _ = io.WriteString(c, "x")
+			case <-gone:
+				return
+			}
+		}
+	}()
+	b, _ := io.ReadAll(c)
+	close(gone)
+	if !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
+		t.Errorf("got %q, want 408", b)
+	}
+}
+
+func TestAServiceMayHaveFewerLoops(t *testing.T) {
+	one := www(func(s *Service) { s.Threads = 1 })
+	p := start(t, Config{Threads: 4}, one)
+	p.SetTable("www", tableOf(node(t, says(ok2))))
+	get := func() {
+		if got := ask(t, p, bye); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Fatalf("got %q, want 200", got)
+		}
+	}
+	for range 20 {
+		get()
+	}
+	for i := range 3 {
+		if n := (*p.services.Load())["www"].count[i+1].Connections.Load(); n != 0 {
+			t.Errorf("loop %d took %d connections, want 0", i+1, n)
+		}
+	}
+	// The change to all of them is seen by loops that watch the socket now, and did not.
+	all := one
+	all.Threads = 0
+	if err := p.Apply([]Service{all}); err != nil {
+		t.Fatal(err)
+	}
+	watching := make(chan int, 4)
+	p.each(func(w *worker) {
+		n := 0
+		for _, d := range w.doors {
+			if d.watching {
+				n++
+			}
+		}
+		watching <- n
+	})
+	for range 4 {
+		if n := <-watching; n != 1 {
+			t.Errorf("a loop watches %d sockets, want 1", n)
+		}
+	}
+	get()
+}

@@ -98,6 +98,9 @@ func (w *worker) refresh() {
 			delete(w.views, s)
 		}
 	}
+	for _, d := range w.doors {
+		d.attend()
+	}
 	for c := w.all.first; c != nil; c = c.next {
 		c.notice()
 	}
