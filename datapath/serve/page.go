@@ -122,7 +122,8 @@ func (s *site) form(name string, c coding) (*form, int) {
 			}
 			return nil, 404 // a device, a FIFO, a socket
 		}
-		f := &form{coding: c, name: name, stamp: stampOf(&st), size: st.Size, modified: min(st.Mtim.Sec, time.Now().Unix())} // RFC 9110 8.8.2.1: not in the future
+		f := &form{coding: c, name: name, stamp: stampOf(&st), size: st.Size}
+		f.modified = min(st.Mtim.Sec, time.Now().Unix()) // not in the future (RFC 9110 8.8.2.1)
 		f.ctype, _ = contentType(name)
 		f.etag = etag(st.Mtim.Sec, st.Size)
 		if st.Size > smallSize {
