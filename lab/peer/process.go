@@ -92,7 +92,8 @@ func (p Peer) furnish(dir string, cmd *exec.Cmd) error {
 }
 
 // Command starts any server on the given processors and waits until it accepts connections at the address. What it says
-// is kept, and told when it ends before that.
+// is kept, and told when it ends before that, unless the command sends it elsewhere. If this process dies, the server gets
+// the command's Pdeathsig, or else SIGTERM.
 func Command(ctx context.Context, name string, cmd *exec.Cmd, addr netip.AddrPort, cpus ...int) (*Process, error) {
 	return start(ctx, name, cmd, addr, "", cpus)
 }
@@ -136,7 +137,11 @@ func (p *Process) keep(cmd *exec.Cmd, cpus []int, started chan<- error) {
 			return
 		}
 	}
-	child, err := spawn.Start(cmd, syscall.SIGTERM)
+	death := syscall.SIGTERM
+	if cmd.SysProcAttr != nil && cmd.SysProcAttr.Pdeathsig != 0 {
+		death = cmd.SysProcAttr.Pdeathsig
+	}
+	child, err := spawn.Start(cmd, death)
 	p.child = child
 	started <- err
 	if err != nil {
@@ -159,9 +164,9 @@ func (p *Process) answers(ctx context.Context) error {
 		}
 		select {
 		case <-p.gone:
-			return fmt.Errorf("%s ended before it listened on %s (%s): %s", p.Name, p.Addr, p.child.End(), p.Said())
+			return fmt.Errorf("%s ended before it listened on %s (%s)%s", p.Name, p.Addr, p.child.End(), p.quote())
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not listen on %s: %w: %s", p.Name, p.Addr, err, p.Said())
+			return fmt.Errorf("%s does not listen on %s: %w%s", p.Name, p.Addr, err, p.quote())
 		case <-tick.C:
 		}
 	}
@@ -181,6 +186,13 @@ func (p *Process) Signal(s syscall.Signal) { p.child.Signal(s) }
 
 // Said is the end of what the server wrote to its output.
 func (p *Process) Said() string { return p.said.String() }
+
+func (p *Process) quote() string {
+	if said := p.Said(); said != "" {
+		return ": " + said
+	}
+	return ""
+}
 
 // Stop ends the server, waits until it is gone, and removes its files. It may be called more than once.
 func (p *Process) Stop() {

@@ -1,0 +1,230 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"muster/config"
+	"muster/console"
+	"muster/internal/wire"
+	"muster/lab/peer"
+	"muster/role"
+)
+
+// A Config says how to run a cluster. Program must be given.
+type Config struct {
+	Program string           // muster
+	Prefix  string           // of the directory's name; empty means muster-local-
+	Keep    bool             // leave the directory when the cluster has stopped
+	CPUs    map[string][]int // processors of a node's process, by its name; none means any
+}
+
+// A Cluster is a cluster on this machine. Its methods may be called from any goroutine.
+type Cluster struct {
+	cfg Config
+	dir *dir
+
+	mu        sync.Mutex
+	file      *config.File
+	processes map[string]*peer.Process // the newest of each node
+	stopped   bool
+}
+
+// New makes the cluster's directory with a new key in it. Nothing runs yet. The caller must Stop the cluster.
+func New(cfg Config) (*Cluster, error) {
+	if cfg.Prefix == "" {
+		cfg.Prefix = "muster-local-"
+	}
+	d, err := makeDir(cfg.Prefix, cfg.Keep)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{cfg: cfg, dir: d, processes: map[string]*peer.Process{}}
+	if err := wire.WriteKey(filepath.Join(d.path, KeyName), wire.NewKey()); err != nil {
+		d.remove()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Names in the cluster's directory: what its file says of key and state.
+const (
+	KeyName   = "cluster.key"
+	StateName = "state"
+)
+
+// Dir is the cluster's directory. It holds its file, its key, and the state and the log of each node.
+func (c *Cluster) Dir() string { return c.dir.path }
+
+// Path is where the cluster's file is.
+func (c *Cluster) Path() string { return filepath.Join(c.dir.path, "cluster.yaml") }
+
+// Log is where what a node says is kept.
+func (c *Cluster) Log(node string) string { return filepath.Join(c.dir.path, node+".log") }
+
+// Write makes the text the cluster's file, if it is right. Nodes that run go on with the one before until they reload.
+func (c *Cluster) Write(text string) error {
+	f, err := config.Parse(c.Path(), []byte(text))
+	if err != nil {
+		return err
+	}
+	if err := replace(c.Path(), []byte(text), 0o644); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.file = f
+	return nil
+}
+
+// File is the cluster's file as it was written last.
+func (c *Cluster) File() *config.File {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.file
+}
+
+// Start starts all nodes, all at a time, and waits until each can be asked. When one cannot be started, it stops all.
+func (c *Cluster) Start(ctx context.Context) error {
+	var all errgroup.Group
+	for i := range c.File().Nodes {
+		name := c.File().Nodes[i].Name
+		all.Go(func() error { return c.StartNode(ctx, name) })
+	}
+	err := all.Wait()
+	if err != nil {
+		c.Stop()
+	}
+	return err
+}
+
+// StartNode starts one node, which must not run, and waits until it can be asked.
+func (c *Cluster) StartNode(ctx context.Context, name string) error {
+	n := c.File().Node(name)
+	if n == nil {
+		return fmt.Errorf("the cluster has no node %s", name)
+	}
+	log, err := os.OpenFile(c.Log(name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("start node %s: %w", name, err)
+	}
+	defer func() { _ = log.Close() }() // the node has it, too
+	cmd := exec.Command(c.cfg.Program, "node", "--config", c.Path(), "--name", name)
+	cmd.Args[0] = "muster" // as one would type it
+	cmd.Stdout, cmd.Stderr = log, log
+	// A node that is frozen would not hear a softer signal.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p, err := peer.Command(ctx, "node "+name, cmd, netip.AddrPortFrom(n.Addresses[0], n.Ports.Admin), c.cfg.CPUs[name]...)
+	if err != nil {
+		if said := tail(c.Log(name)); said != "" {
+			err = fmt.Errorf("%w\n%s", err, said)
+		}
+		return err
+	}
+	c.mu.Lock()
+	c.processes[name] = p
+	stopped := c.stopped
+	c.mu.Unlock()
+	if stopped { // meanwhile
+		end(p)
+		return errors.New("the cluster has been stopped")
+	}
+	return nil
+}
+
+// tail is the end of a file, where a program says why it ended.
+func tail(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-3):], []byte("\n")))
+}
+
+// Process is the newest process of a node, nil if there was none yet.
+func (c *Cluster) Process(name string) *peer.Process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.processes[name]
+}
+
+// Signal sends a signal to a node's process, and to nothing that it has started.
+func (c *Cluster) Signal(name string, s syscall.Signal) {
+	if p := c.Process(name); p != nil {
+		p.Signal(s)
+	}
+}
+
+// Client asks a node on its socket.
+func (c *Cluster) Client(name string) *console.Client {
+	return console.NewClient([]string{"unix:" + role.Socket(c.File().State, name)}, "")
+}
+
+// Status is what the first director knows.
+func (c *Cluster) Status(ctx context.Context) (console.Status, error) {
+	return c.Client(c.File().Directors()[0].Name).Status(ctx)
+}
+
+// ErrPatience says that something that was waited for has not come.
+var ErrPatience = errors.New("it has not come about in time")
+
+// Await asks the first director again and again, until what it knows is as it should be. Wrong says what is not yet as it
+// should be; empty means that all is.
+func (c *Cluster) Await(ctx context.Context, patience time.Duration, wrong func(console.Status) string) error {
+	client := c.Client(c.File().Directors()[0].Name)
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrPatience)
+	defer cancel()
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for why := "the director does not answer"; ; {
+		s, err := client.Status(ctx)
+		if err == nil {
+			if why = wrong(s); why == "" {
+				return nil
+			}
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %s", context.Cause(ctx), why)
+		}
+	}
+}
+
+// Stop ends all nodes, waits until they have ended, and removes the directory. It may be called more than once.
+func (c *Cluster) Stop() {
+	c.mu.Lock()
+	first := !c.stopped
+	c.stopped = true
+	var list []*peer.Process
+	for _, p := range c.processes {
+		list = append(list, p)
+	}
+	c.mu.Unlock()
+	var all sync.WaitGroup
+	for _, p := range list {
+		all.Go(func() { end(p) })
+	}
+	all.Wait()
+	if first && !c.cfg.Keep {
+		c.dir.remove()
+	}
+}
+
+// end ends a process, even one that is frozen.
+func end(p *peer.Process) {
+	p.Signal(syscall.SIGCONT)
+	p.Stop()
+}
