@@ -18,6 +18,7 @@ import (
 // verbs are all that muster can be told, in the order of its help.
 func verbs() []*cobra.Command {
 	return []*cobra.Command{
+		demoVerb(),
 		benchVerb(),
 		nodeVerb(),
 		statusVerb(),
