@@ -100,6 +100,7 @@ func (c *client) attach(u *nodeConn) {
 		u.t.heard = c.w.loop.Now()
 	}
 	u.t.owed++
+	c.w.stir()
 	c.phase = waiting
 	if ex.bodyDone {
 		c.timer.Set(int64(c.cfg.Timeouts.Response))

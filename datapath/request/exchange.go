@@ -1,6 +1,8 @@
 package request
 
 import (
+	"bytes"
+
 	"muster/cluster"
 	"muster/datapath/http1"
 	"muster/internal/loop"
@@ -72,7 +74,7 @@ func (c *client) startExchange(r *http1.Request, data []byte) int {
 	c.v.count.Requests.Add(1)
 	ex.verb, ex.oldClient = r.Verb, r.Minor == 0
 	ex.idempotent = r.Verb.Idempotent()
-	ex.upgrade = len(r.Upgrade) > 0
+	ex.upgrade = len(r.Upgrade) > 0 && !asksHTTP2(r.Upgrade)
 	ex.resumable = mayResume(r)
 	ex.body, ex.left = r.Body, r.Length
 	ex.share = -1
@@ -97,6 +99,17 @@ func (c *client) startExchange(r *http1.Request, data []byte) int {
 		c.v.tokens += int(c.cfg.Retry.Budget * 1000)
 	}
 	return r.Size + n
+}
+
+// asksHTTP2 says whether h2c is among the protocols. In that tunnel requests would reach the node unseen, past every limit
+// and rule of the director; a server may go on with HTTP/1.1 as if it had not been asked (RFC 9110 7.8).
+func asksHTTP2(upgrade []byte) bool {
+	for p := range bytes.SplitSeq(upgrade, []byte(",")) {
+		if http1.EqualFold(bytes.TrimSpace(p), "h2c") {
+			return true
+		}
+	}
+	return false
 }
 
 // takeBody says how much of b belongs to the body of the request.

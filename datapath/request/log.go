@@ -128,6 +128,7 @@ func (c *client) account() {
 	if ex.headSize > 0 {
 		_ = r.Parse(ex.replay[:ex.headSize], nil) // we have put it together ourselves; if longer than allowed, it stays empty
 	}
+	c.w.stir()
 	e := entry{c: c, ex: ex, r: r, now: now}
 	if c.cfg.Log.Format == "json" {
 		v.lines.text = e.appendJSON(v.lines.text)

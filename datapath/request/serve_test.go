@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"muster/cluster"
+	"muster/internal/loop"
 )
 
 // patience is how long a test waits for what must come.
@@ -69,14 +71,17 @@ func says(answer string) func(int, net.Conn, *bufio.Reader) {
 	}
 }
 
-// refused is an address on which nobody listens.
+// refused is an address on which nobody listens: the socket is bound to it, so that nobody else can.
 func refused(t testing.TB) netip.AddrPort {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	return loop.LocalAddr(fd)
 }
 
 // eventually waits for what another thread is about to do.
@@ -226,6 +231,7 @@ func TestTheNodeSeesTheRequestAndWhoSentIt(t *testing.T) {
 		},
 		{"absolute target", "GET http://h/x?y HTTP/1.1\r\nHost: h\r\n\r\n", "GET /x?y HTTP/1.1\r\nHost: h\r\n\r\n", www()},
 		{"HTTP/1.0", "GET / HTTP/1.0\r\nHost: h\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", www()},
+		{"not to HTTP/2", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: foo, H2C\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", www()},
 		{"upgrade", "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n", "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", www()},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -427,8 +427,9 @@ func TestABodyThatTricklesIsGivenUp(t *testing.T) {
 
 func TestAServiceMayHaveFewerLoops(t *testing.T) {
 	one := www(func(s *Service) { s.Threads = 1 })
+	at := node(t, says(ok2)) // ahead of the proxy: it ends after it
 	p := start(t, Config{Threads: 4}, one)
-	p.SetTable("www", tableOf(node(t, says(ok2))))
+	p.SetTable("www", tableOf(at))
 	get := func() {
 		if got := ask(t, p, bye); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
 			t.Fatalf("got %q, want 200", got)

@@ -71,7 +71,6 @@ func newWorker(p *Proxy, index int, l *loop.Loop) *worker {
 		head:   make([]byte, 0, 4096),
 	}
 	w.sweep.Init(l, w.tidy)
-	l.Post(w.tidy)
 	return w
 }
 
@@ -139,17 +138,25 @@ func (w *worker) target(at netip.AddrPort) *target {
 }
 
 const (
-	sweepEvery = 50 * time.Millisecond
-	idleTime   = int64(30 * time.Second) // less than the keep-alive time of every web server that nodes are likely to run
-	idleMost   = 256                     // connections that wait, for each target and loop
-	avoidTime  = int64(time.Second)      // that a node is passed over after it refused a connection
+	sweepSoon  = int64(50 * time.Millisecond) // while answers are owed, or log lines wait
+	sweepLater = int64(time.Second)           // while connections wait
+	idleTime   = int64(30 * time.Second)      // less than the keep-alive time of every web server that nodes are likely to run
+	idleMost   = 256                          // connections that wait, for each target and loop
+	avoidTime  = int64(time.Second)           // that a node is passed over after it refused a connection
 	quietLeast = int64(100 * time.Millisecond)
 )
 
+// stir has tidy called soon: there is something to look after. An idle director does not wake up.
+func (w *worker) stir() {
+	if due := w.sweep.Due(); due == 0 || due > w.loop.Now()+sweepSoon {
+		w.sweep.Set(sweepSoon)
+	}
+}
+
 // tidy closes connections that have waited too long, and passes over nodes that have gone quiet.
 func (w *worker) tidy() {
-	w.sweep.Set(int64(sweepEvery))
 	now := w.loop.Now()
+	again := int64(0)
 	for _, t := range w.targets {
 		n := 0
 		for n < len(t.idle) && now-t.idle[n].since > idleTime {
@@ -157,10 +164,19 @@ func (w *worker) tidy() {
 			n++
 		}
 		t.idle = slices.Delete(t.idle, 0, n)
+		switch {
+		case t.owed > 0:
+			again = sweepSoon
+		case len(t.idle) > 0 && again == 0:
+			again = sweepLater
+		}
 	}
 	for _, v := range w.views {
 		v.watch(now)
 		v.flushLog(w.p.logs)
+	}
+	if again > 0 {
+		w.sweep.Set(again)
 	}
 }
 

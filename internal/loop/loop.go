@@ -39,6 +39,7 @@ type Loop struct {
 	now          int64
 	wheel        wheel
 	events       [256]unix.EpollEvent
+	busy         bool // the last wait brought events
 
 	mu     sync.Mutex
 	posted []func()
@@ -187,12 +188,17 @@ const shortWait = 1
 
 // wait waits for events. Under load there is something within the millisecond, and leaving the scheduler and coming back,
 // with the runtime's monitor woken to look after the place, would cost a twentieth of all the time spent on a request. The
-// runtime can still have the thread when it wants it: it sends a signal, which ends the wait.
+// runtime can still have the thread when it wants it: it sends a signal, which ends the wait. A loop that had no events the
+// last time leaves at once: a place that is held keeps the monitor awake.
 func (l *Loop) wait() (int, error) {
-	n, errno := epollWait(l.epfd, l.events[:], shortWait, true)
+	n, errno := 0, unix.Errno(0)
+	if l.busy {
+		n, errno = epollWait(l.epfd, l.events[:], shortWait, true)
+	}
 	if n == 0 && errno == 0 {
 		n, errno = epollWait(l.epfd, l.events[:], l.wheel.sleep(Monotonic()), false)
 	}
+	l.busy = n > 0
 	if errno == unix.EINTR {
 		return 0, nil
 	}
