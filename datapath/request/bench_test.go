@@ -87,7 +87,7 @@ func BenchmarkRequestHead(b *testing.B) {
 	cfg := www(func(s *Service) { s.XForwarded, s.Via = true, true })
 	c := &client{cfg: &cfg}
 	c.introduce(netip.MustParseAddrPort("192.0.2.1:5555"))
-	c.ex.replay = make([]byte, 0, smallBuffer)
+	c.ex.replay = make([]byte, 0, largeBuffer)
 	b.ReportAllocs()
 	for b.Loop() {
 		c.ex.replay = c.ex.replay[:0]

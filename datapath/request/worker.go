@@ -293,45 +293,38 @@ func (q *queue) remove(c *client) {
 }
 
 // pool keeps buffers for the next to need one. The last given back is the first given out: it is still in the cache.
-type pool struct {
-	small, large [][]byte
-}
+type pool [len(bufferSizes)][][]byte
 
-const (
-	smallBuffer = 16 << 10
-	largeBuffer = 64 << 10
-	keepSmall   = 1024
-	keepLarge   = 64
-)
+// bufferSizes are for a usual head, the largest head, and as much of a body as is kept.
+var bufferSizes = [...]int{2 << 10, 16 << 10, largeBuffer}
+
+// buffersKept is how many of each size wait for use; the rest is garbage.
+var buffersKept = [len(bufferSizes)]int{4096, 512, 64}
+
+const largeBuffer = 64 << 10
 
 // take returns an empty buffer with room for n bytes.
 func (p *pool) take(n int) []byte {
-	switch {
-	case n <= smallBuffer:
-		if last := len(p.small) - 1; last >= 0 {
-			b := p.small[last]
-			p.small = p.small[:last]
+	for i, size := range bufferSizes {
+		if n > size {
+			continue
+		}
+		if last := len(p[i]) - 1; last >= 0 {
+			b := p[i][last]
+			p[i] = p[i][:last]
 			return b
 		}
-		return make([]byte, 0, smallBuffer)
-	case n <= largeBuffer:
-		if last := len(p.large) - 1; last >= 0 {
-			b := p.large[last]
-			p.large = p.large[:last]
-			return b
-		}
-		return make([]byte, 0, largeBuffer)
+		return make([]byte, 0, size)
 	}
 	return make([]byte, 0, n)
 }
 
 // give takes a buffer back.
 func (p *pool) give(b []byte) {
-	switch {
-	case cap(b) == smallBuffer && len(p.small) < keepSmall:
-		p.small = append(p.small, b[:0])
-	case cap(b) == largeBuffer && len(p.large) < keepLarge:
-		p.large = append(p.large, b[:0])
+	for i, size := range bufferSizes {
+		if cap(b) == size && len(p[i]) < buffersKept[i] {
+			p[i] = append(p[i], b[:0])
+		}
 	}
 }
 
