@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"muster/internal/nearest"
 )
 
 // A Problem is one thing that is wrong with a file.
@@ -50,54 +52,9 @@ func (p Problems) sort() {
 	})
 }
 
-// nearest returns the candidate that the word was probably meant to be, or nothing.
-func nearest(word string, candidates []string) string {
-	// A slip for each three letters, and one for each short word. A long word is no slip of anything.
-	best, most := "", max(1, len(word)/3)
-	if len(word) > 64 {
-		return ""
-	}
-	for _, c := range candidates {
-		if abs(len(c)-len(word)) > most {
-			continue
-		}
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d <= most && d < len(c) {
-			if best == "" || d < most {
-				best, most = c, d
-			}
-		}
-	}
-	return best
-}
-
-func abs(n int) int { return max(n, -n) }
-
-// distance counts the letters to put in, take out, replace, or swap with their neighbour to make a into b.
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
-}
-
 // meant is the hint for a word that is none of the candidates.
 func meant(word string, candidates []string, what string) string {
-	if n := nearest(word, candidates); n != "" {
+	if n := nearest.Word(word, candidates); n != "" {
 		return "did you mean " + n + "?"
 	}
 	switch {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"muster/cluster"
+	"muster/internal/nearest"
 )
 
 // A scalar is how one type of value is written. What parse returns as an error is the hint.
@@ -84,7 +85,7 @@ func words[T ~string](a string, list []T) typed {
 			return T(s), nil
 		}
 		hint := "allowed: " + strings.Join(allowed, ", ")
-		if n := nearest(s, allowed); n != "" {
+		if n := nearest.Word(s, allowed); n != "" {
 			hint = "did you mean " + n + "? " + hint
 		}
 		return "", errors.New(hint)

@@ -7,6 +7,7 @@ import (
 
 	"muster/cluster"
 	"muster/control/share"
+	"muster/internal/nearest"
 )
 
 // The policies, in the order in which documentation lists them.
@@ -39,7 +40,11 @@ type Config struct {
 func New(name string, cfg Config) (Policy, error) {
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("schedule %q: there is none of that name%s; there are %s", name, nearest(name), strings.Join(Names(), ", "))
+		hint := ""
+		if n := nearest.Word(name, Names()); n != "" {
+			hint = " (did you mean " + n + "?)"
+		}
+		return nil, fmt.Errorf("schedule %q: there is none of that name%s; there are %s", name, hint, strings.Join(Names(), ", "))
 	}
 	if !(cfg.Floor >= 0 && cfg.Floor <= 100) {
 		return nil, fmt.Errorf("schedule %s: floor of %g %%: it is a part of an even share, from 0 to 100 %%", name, cfg.Floor)
@@ -91,47 +96,4 @@ func (p *policy) Table(pool string, members []cluster.Member) *cluster.Table {
 		p.slots(p, t, members)
 	}
 	return t
-}
-
-// Nearest suggests the names that begin with it, or else differ by the fewest letters, two at most.
-func nearest(name string) string {
-	var near []string
-	least := 2
-	for _, n := range Names() {
-		d := distance(name, n)
-		if len(name) > 1 && strings.HasPrefix(n, name) {
-			d = 0
-		}
-		if d < least {
-			near = near[:0]
-		}
-		if d <= least && d < len(n) {
-			near, least = append(near, n), d
-		}
-	}
-	if len(near) == 0 {
-		return ""
-	}
-	return " (did you mean " + strings.Join(near, " or ") + "?)"
-}
-
-// Distance counts the letters to put in, take out or replace to make a into b (Levenshtein 1965).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -65,7 +65,7 @@ func TestNames(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"leasttime": `schedule "leasttime": there is none of that name (did you mean least-time?); there are rr, wrr, lc`,
-		"wlr":       `(did you mean wrr or wlc?)`,
+		"wrrr":      `(did you mean wrr?)`,
 		"ran":       `(did you mean random?)`,
 		"fastest":   `schedule "fastest": there is none of that name; there are rr`,
 	} {
