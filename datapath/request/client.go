@@ -114,6 +114,9 @@ func (c *client) Ready(ev loop.Events) {
 	c.run()
 }
 
+// turnsMost is how much one client may have done before others get their turn: some megabytes of a body.
+const turnsMost = 32
+
 // run does what can be done until nothing more can. Events of the client, of its node and of its timer all end here. What
 // is called on the way may call it again: then it goes round once more.
 func (c *client) run() {
@@ -122,8 +125,12 @@ func (c *client) run() {
 		return
 	}
 	c.running = true
-	for c.phase != closed && (c.turn() || c.again) {
+	for n := 0; c.phase != closed && (c.turn() || c.again); n++ {
 		c.again = false
+		if n == turnsMost {
+			c.w.loop.Post(c.run)
+			break
+		}
 	}
 	c.running = false
 }
