@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"runtime"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"muster/lab/load"
 	"muster/lab/peer"
@@ -35,8 +32,8 @@ type Options struct {
 	// Pin keeps the server under test to the last processor, and clients and nodes to the others.
 	Pin bool
 
-	// Stock leaves nginx the buffers that it has by itself, which make it slower with long replies.
-	Stock bool
+	// Network is what a proxy's clients and nodes reach it by; empty means Auto.
+	Network Network
 
 	// Progress, if not nil, is told of each round that begins, from the goroutine that measures.
 	Progress func(done, all int, what string)
@@ -91,25 +88,35 @@ type trial struct {
 	tolerant bool // failures are a figure, not the end
 }
 
-// contest puts every contender under every trial in turn, round by round, and returns figures[trial][contender].
-func contest(ctx context.Context, opt Options, contenders []contender, trials []trial) ([][]Figure, error) {
-	rounds := make([][][]Figure, len(trials))
+// A contest puts every contender under every trial in turn, round by round.
+type contest struct {
+	Options
+	clients    peer.Host // where the load comes from
+	contenders []contender
+	trials     []trial
+}
+
+// run returns figures[trial][contender].
+func (c *contest) run(ctx context.Context) ([][]Figure, error) {
+	rounds := make([][][]Figure, len(c.trials))
 	for i := range rounds {
-		rounds[i] = make([][]Figure, len(contenders))
+		rounds[i] = make([][]Figure, len(c.contenders))
 	}
-	for _, c := range contenders {
-		if err := opt.ready(ctx, c, trials[0]); err != nil {
+	for _, one := range c.contenders {
+		if err := c.ready(ctx, one, c.trials[0]); err != nil {
 			return nil, err
 		}
 	}
-	done, all := 0, opt.Rounds*len(trials)*len(contenders)
-	for range opt.Rounds {
-		for i, t := range trials {
-			for j, c := range contenders {
-				if opt.Progress != nil {
-					opt.Progress(done, all, t.name+" "+c.name)
-				}
-				f, err := opt.round(ctx, c, t)
+	progress := c.Progress
+	if progress == nil {
+		progress = func(int, int, string) {}
+	}
+	done, all := 0, c.Rounds*len(c.trials)*len(c.contenders)
+	for range c.Rounds {
+		for i, t := range c.trials {
+			for j, one := range c.contenders {
+				progress(done, all, t.name+" "+one.name)
+				f, err := c.round(ctx, one, t)
 				if err != nil {
 					return nil, err
 				}
@@ -118,12 +125,10 @@ func contest(ctx context.Context, opt Options, contenders []contender, trials []
 			}
 		}
 	}
-	if opt.Progress != nil {
-		opt.Progress(done, all, "done")
-	}
-	figures := make([][]Figure, len(trials))
-	for i := range trials {
-		for j := range contenders {
+	progress(done, all, "done")
+	figures := make([][]Figure, len(c.trials))
+	for i := range c.trials {
+		for j := range c.contenders {
 			figures[i] = append(figures[i], medians(rounds[i][j]))
 		}
 	}
@@ -131,48 +136,48 @@ func contest(ctx context.Context, opt Options, contenders []contender, trials []
 }
 
 // ready waits until the contender answers as it should: a proxy may listen before it knows its nodes.
-func (o Options) ready(ctx context.Context, c contender, t trial) error {
+func (c *contest) ready(ctx context.Context, one contender, t trial) error {
 	const patience = 10 * time.Second
 	for until := time.Now().Add(patience); ; {
-		r, err := o.put(ctx, load.Config{
-			Targets: []netip.AddrPort{c.addr}, Requests: t.requests, Connections: 4, Count: 40, Timeout: patience,
+		r, err := c.put(ctx, load.Config{
+			Targets: []netip.AddrPort{one.addr}, Requests: t.requests, Connections: 4, Count: 40, Timeout: patience,
 		})
 		if err != nil || r.Failed == 0 {
 			return err
 		}
 		if time.Now().After(until) {
-			return fmt.Errorf("%s does not answer as it should: %v", c.name, r.Failures[0])
+			return fmt.Errorf("%s does not answer as it should: %v", one.name, r.Failures[0])
 		}
 	}
 }
 
-func (o Options) round(ctx context.Context, c contender, t trial) (Figure, error) {
+func (c *contest) round(ctx context.Context, one contender, t trial) (Figure, error) {
 	cfg := load.Config{
-		Targets: []netip.AddrPort{c.addr}, Requests: t.requests, Connections: t.clients,
-		Duration: o.Warm, Interval: time.Minute, Seed: 1,
+		Targets: []netip.AddrPort{one.addr}, Requests: t.requests, Connections: t.clients,
+		Duration: c.Warm, Interval: time.Minute, Seed: 1,
 	}
-	if _, err := o.put(ctx, cfg); err != nil {
+	if _, err := c.put(ctx, cfg); err != nil {
 		return Figure{}, err
 	}
-	pids, err := c.server.PIDs()
+	pids, err := one.server.PIDs()
 	if err != nil {
 		return Figure{}, err
 	}
 	before, err := usage.Of(pids...)
 	if err != nil {
-		return Figure{}, fmt.Errorf("%s: %w", c.name, err)
+		return Figure{}, fmt.Errorf("%s: %w", one.name, err)
 	}
-	cfg.Duration = o.Round
-	r, err := o.put(ctx, cfg)
+	cfg.Duration = c.Round
+	r, err := c.put(ctx, cfg)
 	if err != nil {
 		return Figure{}, err
 	}
 	after, err := usage.Of(pids...)
 	if err != nil {
-		return Figure{}, fmt.Errorf("%s: %w", c.name, err)
+		return Figure{}, fmt.Errorf("%s: %w", one.name, err)
 	}
 	if r.Requests == 0 || r.Failed > 0 && !t.tolerant {
-		return Figure{}, fmt.Errorf("%s under %s: %d of %d requests failed: %v", c.name, t.name, r.Failed, r.Requests, r.Failures)
+		return Figure{}, fmt.Errorf("%s under %s: %d of %d requests failed: %v", one.name, t.name, r.Failed, r.Requests, r.Failures)
 	}
 	return Figure{
 		CPU:    float64(after.Sub(before).Total) / 1e3 / float64(r.Requests),
@@ -183,69 +188,29 @@ func (o Options) round(ctx context.Context, c contender, t trial) (Figure, error
 	}, nil
 }
 
-// put runs a load on the processors of the clients.
-func (o Options) put(ctx context.Context, cfg load.Config) (*load.Result, error) {
+// put runs a load where the clients are.
+func (c *contest) put(ctx context.Context, cfg load.Config) (r *load.Result, err error) {
 	g, err := load.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	type end struct {
-		r   *load.Result
-		err error
+	err = c.clients.Do(func() (err error) {
+		r, err = g.Run(ctx)
+		return err
+	})
+	if err == nil {
+		err = ctx.Err() // what was measured of a run that was cut says nothing
 	}
-	ends := make(chan end, 1)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread, whose processors were changed, ends here
-		if cpus := o.others(); cpus != nil {
-			var set unix.CPUSet
-			for _, c := range cpus {
-				set.Set(c)
-			}
-			if err := unix.SchedSetaffinity(0, &set); err != nil {
-				ends <- end{nil, fmt.Errorf("keep the clients to processors %v: %w", cpus, err)}
-				return
-			}
-		}
-		r, err := g.Run(ctx)
-		ends <- end{r, err}
-	}()
-	e := <-ends
-	if e.err == nil {
-		e.err = ctx.Err() // what was measured of a run that was cut says nothing
-	}
-	return e.r, e.err
-}
-
-// under is where the server under test runs, and others where the rest does; nil is anywhere.
-func (o Options) under() []int {
-	if n := runtime.NumCPU(); o.Pin && n > 1 {
-		return []int{n - 1}
-	}
-	return nil
-}
-
-func (o Options) others() []int {
-	var cpus []int
-	if n := runtime.NumCPU(); o.Pin && n > 1 {
-		for c := range n - 1 {
-			cpus = append(cpus, c)
-		}
-	}
-	return cpus
+	return r, err
 }
 
 // start starts a peer as a contender.
-func start(ctx context.Context, at string, cpus []int, makePeer func(netip.AddrPort) peer.Peer) (contender, error) {
-	addr, err := peer.Free(netip.MustParseAddr(at))
+func start(ctx context.Context, on peer.Host, p peer.Peer) (contender, error) {
+	proc, err := p.Start(ctx, on)
 	if err != nil {
 		return contender{}, err
 	}
-	p := makePeer(addr)
-	proc, err := p.Start(ctx, cpus...)
-	if err != nil {
-		return contender{}, err
-	}
-	return contender{p.Name, addr, proc}, nil
+	return contender{p.Name, p.Addr, proc}, nil
 }
 
 // medians are rounded to three digits after the point: more would be noise.
@@ -256,7 +221,7 @@ func medians(f []Figure) Figure {
 			v[i] = value(f[i])
 		}
 		slices.Sort(v)
-		return math.Round((v[(len(v)-1)/2]+v[len(v)/2])/2*1000) / 1000
+		return rounded((v[(len(v)-1)/2] + v[len(v)/2]) / 2)
 	}
 	var failed int64
 	for i := range f {
@@ -270,3 +235,5 @@ func medians(f []Figure) Figure {
 		Failed: failed,
 	}
 }
+
+func rounded(v float64) float64 { return math.Round(v*1000) / 1000 }

@@ -14,20 +14,12 @@ import (
 // Muster starts clusters of the given program: a director that is measured, and a traffic node beside each web server
 // that reports for it, as in any cluster. What the director does beside passing on requests is so in its figures.
 func Muster(program string) StartProxy {
-	return func(ctx context.Context, nodes []netip.AddrPort, listen netip.AddrPort, cpus []int) (Server, error) {
-		hosts := []netip.Addr{listen.Addr()}
-		for _, n := range nodes {
-			hosts = append(hosts, n.Addr())
-		}
-		port, err := peer.FreePort(hosts...)
+	return func(ctx context.Context, at Stage) (Server, error) {
+		c, err := local.New(local.Config{Program: program, Prefix: "muster-bench-", Hosts: at.hosts()})
 		if err != nil {
 			return nil, err
 		}
-		c, err := local.New(local.Config{Program: program, Prefix: "muster-bench-", CPUs: map[string][]int{"d1": cpus}})
-		if err != nil {
-			return nil, err
-		}
-		err = c.Write(clusterFile(nodes, listen, port))
+		err = c.Write(clusterFile(at))
 		if err == nil {
 			err = c.Start(ctx)
 		}
@@ -39,6 +31,17 @@ func Muster(program string) StartProxy {
 	}
 }
 
+// hosts say where each node of the cluster runs.
+func (at *Stage) hosts() map[string]peer.Host {
+	hosts := map[string]peer.Host{"d1": at.Under}
+	for i := range at.Nodes {
+		hosts[nodeName(i)] = at.Beside
+	}
+	return hosts
+}
+
+func nodeName(i int) string { return fmt.Sprintf("t%d", i+1) }
+
 // A director is a cluster, of which the director is measured.
 type director struct{ *local.Cluster }
 
@@ -47,11 +50,11 @@ func (d director) PIDs() ([]int, error) { return d.Process("d1").PIDs() }
 
 // clusterFile describes a director before web servers that something else runs. All nodes have one port for reports and
 // API, on addresses of their own.
-func clusterFile(nodes []netip.AddrPort, listen netip.AddrPort, port uint16) string {
+func clusterFile(at Stage) string {
 	var hosts, names strings.Builder
-	for i, n := range nodes {
-		fmt.Fprintf(&hosts, "  t%d: {addresses: [%s], roles: [traffic]}\n", i+1, n.Addr())
-		fmt.Fprintf(&names, " t%d,", i+1)
+	for i, n := range at.Nodes {
+		fmt.Fprintf(&hosts, "  %s: {addresses: [%s], roles: [traffic]}\n", nodeName(i), n.Addr())
+		fmt.Fprintf(&names, " %s,", nodeName(i))
 	}
 	return fmt.Sprintf(`cluster: bench
 key: cluster.key
@@ -67,13 +70,13 @@ pools:
 services:
   www: {listen: ["%s"], kind: http, dispatch: proxy, schedule: rr, pool: web, forwarded: [x-forwarded]}
 log: {level: warn}
-`, port, port, listen.Addr(), &hosts, strings.Trim(names.String(), " ,"), nodes[0].Port(), listen)
+`, at.Control, at.Control, at.Back, &hosts, strings.Trim(names.String(), " ,"), at.Nodes[0].Port(), at.Listen)
 }
 
 // MusterNode starts the given program's built-in web server, by the verb that is there for this.
 func MusterNode(program string) StartNode {
-	return func(ctx context.Context, root string, listen netip.AddrPort, cpus []int) (Server, error) {
+	return func(ctx context.Context, root string, listen netip.AddrPort, on peer.Host) (Server, error) {
 		cmd := exec.Command(program, "bench", "serve", "--root", root, "--listen", listen.String())
-		return peer.Command(ctx, "muster bench serve", cmd, listen, cpus...)
+		return peer.Command(ctx, "muster bench serve", cmd, listen, on)
 	}
 }

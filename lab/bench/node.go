@@ -14,9 +14,9 @@ import (
 	"muster/lab/site"
 )
 
-// StartNode starts Muster's own web server with one thread on a directory of documents, on the given processors (none
-// means any). It also serves the generated pages of site.Page. It returns when the server listens.
-type StartNode func(ctx context.Context, root string, listen netip.AddrPort, cpus []int) (Server, error)
+// StartNode starts Muster's own web server with one thread on a directory of documents, on the host. It also serves the
+// generated pages of site.Page. It returns when the server listens.
+type StartNode func(ctx context.Context, root string, listen netip.AddrPort, on peer.Host) (Server, error)
 
 // A NodeResult is what one traffic node can do.
 type NodeResult struct {
@@ -101,7 +101,7 @@ func Node(ctx context.Context, opt Options, muster StartNode) (*NodeResult, erro
 		if i < len(trials) {
 			name = trials[i].name
 		}
-		out.Replies = append(out.Replies, Kind{Name: name, Muster: f[0], NGINX: f[1], Ratio: f[0].CPU / f[1].CPU})
+		out.Replies = append(out.Replies, Kind{Name: name, Muster: f[0], NGINX: f[1], Ratio: rounded(f[0].CPU / f[1].CPU)})
 	}
 	return out, nil
 }
@@ -122,23 +122,27 @@ func (o Options) part(before, trials, after int) func(int, int, string) {
 
 // onTree puts both servers, on one tree of documents, under the trials.
 func (o Options) onTree(ctx context.Context, tree *site.Tree, trials []trial, muster StartNode) ([][]Figure, error) {
-	addr, err := peer.Free(netip.MustParseAddr("127.0.0.11"))
+	n := onLoopback(o)
+	addr, err := n.free(n.webs[0])
 	if err != nil {
 		return nil, err
 	}
-	server, err := muster(ctx, tree.Root, addr, o.under())
+	server, err := muster(ctx, tree.Root, addr, n.under)
 	if err != nil {
 		return nil, err
 	}
 	defer server.Stop()
-	nginx, err := start(ctx, "127.0.0.12", o.under(), func(a netip.AddrPort) peer.Peer {
-		return peer.NginxNode("nginx", a, tree.Root)
-	})
+	other, err := n.free(n.webs[1])
+	if err != nil {
+		return nil, err
+	}
+	nginx, err := start(ctx, n.under, peer.NginxNode("nginx", other, tree.Root))
 	if err != nil {
 		return nil, err
 	}
 	defer nginx.server.Stop()
-	return contest(ctx, o, []contender{{"muster", addr, server}, nginx}, trials)
+	c := &contest{o, n.clients, []contender{{"muster", addr, server}, nginx}, trials}
+	return c.run(ctx)
 }
 
 // Mix asks for each document of a tree equally often; with generated, a tenth of the requests is for generated pages.

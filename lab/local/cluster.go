@@ -24,10 +24,10 @@ import (
 
 // A Config says how to run a cluster. Program must be given.
 type Config struct {
-	Program string           // muster
-	Prefix  string           // of the directory's name; empty means muster-local-
-	Keep    bool             // leave the directory when the cluster has stopped
-	CPUs    map[string][]int // processors of a node's process, by its name; none means any
+	Program string               // muster
+	Prefix  string               // of the directory's name; empty means muster-local-
+	Keep    bool                 // leave the directory when the cluster has stopped
+	Hosts   map[string]peer.Host // where a node runs, by its name; the zero Host is here
 }
 
 // A Cluster is a cluster on this machine. Its methods may be called from any goroutine.
@@ -125,7 +125,7 @@ func (c *Cluster) StartNode(ctx context.Context, name string) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	// A node that is frozen would not hear a softer signal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p, err := peer.Command(ctx, "node "+name, cmd, netip.AddrPortFrom(n.Addresses[0], n.Ports.Admin), c.cfg.CPUs[name]...)
+	p, err := peer.Command(ctx, "node "+name, cmd, netip.AddrPortFrom(n.Addresses[0], n.Ports.Admin), c.cfg.Hosts[name])
 	if err != nil {
 		if said := tail(c.Log(name)); said != "" {
 			err = fmt.Errorf("%w\n%s", err, said)

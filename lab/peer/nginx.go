@@ -69,26 +69,30 @@ func NginxNodeConfig(node string, addr netip.AddrPort, root string) string {
 `, addr, root, node, StatusPath, site.PagePath, site.PageType, site.PageTemplate("$number"))
 }
 
-// nginxBuffers hold a reply of 64 kB in memory: with the buffers that nginx has by itself, 8 of 4 kB, it passes such a
-// reply on in more and smaller pieces, or through a file, at about twice the cost.
-const nginxBuffers = `			proxy_buffer_size 16k;
+// tunedBuffers hold a reply of 64 kB in memory. With the buffers as shipped, 8 of 4 kB, nginx passes such a reply on in more
+// and smaller pieces, at about twice the cost.
+const tunedBuffers = `			proxy_buffer_size 16k;
 			proxy_buffers 16 16k;
 			proxy_busy_buffers_size 64k;
 			proxy_max_temp_file_size 0;
 `
 
-// NginxProxy is nginx as a proxy before the nodes, with buffers as one who tunes it would choose them; stock leaves them
-// as they come.
-func NginxProxy(addr netip.AddrPort, nodes []netip.AddrPort, stock bool) Peer {
-	buffers := nginxBuffers
-	if stock {
-		buffers = ""
-	}
+// NginxProxy is nginx as a proxy before the nodes, with its buffers as shipped.
+func NginxProxy(addr netip.AddrPort, nodes []netip.AddrPort) Peer {
+	return nginxProxy("nginx", addr, nodes, "")
+}
+
+// NginxProxyTuned is nginx as a proxy before the nodes, with buffers as one who has long replies would choose them.
+func NginxProxyTuned(addr netip.AddrPort, nodes []netip.AddrPort) Peer {
+	return nginxProxy("nginx-tuned", addr, nodes, tunedBuffers)
+}
+
+func nginxProxy(name string, addr netip.AddrPort, nodes []netip.AddrPort, buffers string) Peer {
 	var servers strings.Builder
 	for _, n := range nodes {
 		fmt.Fprintf(&servers, "\t\tserver %s max_fails=0;\n", n)
 	}
-	return nginx("nginx", addr, nginxHead+fmt.Sprintf(`	upstream nodes {
+	return nginx(name, addr, nginxHead+fmt.Sprintf(`	upstream nodes {
 %s		keepalive 256;
 		keepalive_requests 1000000000;
 		keepalive_timeout 75s;

@@ -20,7 +20,7 @@ func begin(t *testing.T, p Peer) *Process {
 	if _, err := look(p.Program); err != nil {
 		t.Skipf("%s is not installed", p.Program)
 	}
-	proc, err := p.Start(t.Context())
+	proc, err := p.Start(t.Context(), Host{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestProxiesKeepConnectionsToTheNodes(t *testing.T) {
 	page, _ := site.Page("/page/17")
 	requests = append(requests, load.Request{Path: "/page/17", Body: page})
 	for _, p := range []Peer{
-		NginxProxy(free(t, "127.0.0.1"), nodes, false), NginxProxy(free(t, "127.0.0.1"), nodes, true),
+		NginxProxy(free(t, "127.0.0.1"), nodes), NginxProxyTuned(free(t, "127.0.0.1"), nodes),
 		HAProxy(free(t, "127.0.0.1"), nodes), HAProxyTCP(free(t, "127.0.0.1"), nodes),
 	} {
 		t.Run(p.Name, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestProxiesAddTheSameFields(t *testing.T) {
 	go func() { defer close(served); _ = server.Serve(l) }()
 	t.Cleanup(func() { server.Close(); <-served })
 	nodes := []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()}
-	for _, p := range []Peer{NginxProxy(free(t, "127.0.0.1"), nodes, false), HAProxy(free(t, "127.0.0.1"), nodes)} {
+	for _, p := range []Peer{NginxProxy(free(t, "127.0.0.1"), nodes), HAProxy(free(t, "127.0.0.1"), nodes)} {
 		proxy := begin(t, p)
 		resp, err := http.Get("http://" + proxy.Addr.String())
 		if err != nil {
@@ -158,11 +158,11 @@ func TestWhatGoesWrongIsSaid(t *testing.T) {
 		try  func() (*Process, error)
 	}{
 		{"apt-get install no-such-package", func() (*Process, error) {
-			return Peer{Program: "no-such-program", Package: "no-such-package", Addr: at}.Start(t.Context())
+			return Peer{Program: "no-such-program", Package: "no-such-package", Addr: at}.Start(t.Context(), Host{})
 		}},
-		{"address already in use", func() (*Process, error) { return Command(t.Context(), "x", exec.Command("true"), used) }},
+		{"address already in use", func() (*Process, error) { return Command(t.Context(), "x", exec.Command("true"), used, Host{}) }},
 		{"because of this", func() (*Process, error) {
-			return Command(t.Context(), "x", exec.Command("sh", "-c", "echo because of this; exit 3"), at)
+			return Command(t.Context(), "x", exec.Command("sh", "-c", "echo because of this; exit 3"), at, Host{})
 		}},
 	} {
 		if _, err := tt.try(); err == nil || !strings.Contains(err.Error(), tt.want) {

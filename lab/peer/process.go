@@ -10,13 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"muster/internal/spawn"
 	"muster/lab/usage"
@@ -45,10 +42,9 @@ type Process struct {
 // patience is how long a server may take to begin, and to end when it is told to.
 const patience = 10 * time.Second
 
-// Start writes the peer's files, starts it on the given processors (none means any) and waits until it accepts
-// connections. The caller must Stop it.
-func (p Peer) Start(ctx context.Context, cpus ...int) (*Process, error) {
-	program, err := look(p.Program)
+// Start writes the peer's files, starts it on the host and waits until it accepts connections. The caller must Stop it.
+func (p Peer) Start(ctx context.Context, on Host) (*Process, error) {
+	program, err := Find(p.Program)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not installed: run apt-get install %s", p.Program, p.Package)
 	}
@@ -64,7 +60,7 @@ func (p Peer) Start(ctx context.Context, cpus ...int) (*Process, error) {
 	err = p.furnish(dir, cmd)
 	var proc *Process
 	if err == nil {
-		proc, err = start(ctx, p.Name, cmd, p.Addr, dir, cpus)
+		proc, err = start(ctx, p.Name, cmd, p.Addr, dir, on)
 	}
 	if err != nil {
 		_ = os.RemoveAll(dir) // the error that led here says more
@@ -91,17 +87,15 @@ func (p Peer) furnish(dir string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// Command starts any server on the given processors and waits until it accepts connections at the address. What it says
+// Command starts any server on the host and waits until it accepts connections at the address. What it says
 // is kept, and told when it ends before that, unless the command sends it elsewhere. If this process dies, the server gets
 // the command's Pdeathsig, or else SIGTERM.
-func Command(ctx context.Context, name string, cmd *exec.Cmd, addr netip.AddrPort, cpus ...int) (*Process, error) {
-	return start(ctx, name, cmd, addr, "", cpus)
+func Command(ctx context.Context, name string, cmd *exec.Cmd, addr netip.AddrPort, on Host) (*Process, error) {
+	return start(ctx, name, cmd, addr, "", on)
 }
 
-func start(ctx context.Context, name string, cmd *exec.Cmd, addr netip.AddrPort, dir string, cpus []int) (*Process, error) {
-	if l, err := net.Listen("tcp", addr.String()); err != nil {
-		return nil, fmt.Errorf("start %s: it cannot listen on %s: %w", name, addr, err)
-	} else if err := l.Close(); err != nil {
+func start(ctx context.Context, name string, cmd *exec.Cmd, addr netip.AddrPort, dir string, on Host) (*Process, error) {
+	if err := on.Do(func() error { return vacant(addr) }); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &Process{Name: name, Addr: addr, said: &tail{}, dir: dir, gone: make(chan struct{})}
@@ -111,44 +105,46 @@ func start(ctx context.Context, name string, cmd *exec.Cmd, addr netip.AddrPort,
 	if cmd.Stderr == nil {
 		cmd.Stderr = p.said
 	}
-	started := make(chan error)
-	go p.keep(cmd, cpus, started)
+	started := make(chan error, 1)
+	go func() {
+		if err := on.Do(func() error { return p.keep(cmd, started) }); err != nil {
+			started <- err
+		}
+	}()
 	if err := <-started; err != nil {
 		return nil, err
 	}
-	if err := p.answers(ctx); err != nil {
+	if err := on.Do(func() error { return p.answers(ctx) }); err != nil {
 		p.Stop()
 		return nil, err
 	}
 	return p, nil
 }
 
-// keep starts the program and stays with it, on one thread: the processors are a thread's to hand on, and the program is
-// to end when that thread does.
-func (p *Process) keep(cmd *exec.Cmd, cpus []int, started chan<- error) {
-	runtime.LockOSThread() // never unlocked: the thread, whose processors were changed, ends here
-	if len(cpus) > 0 {
-		var set unix.CPUSet
-		for _, c := range cpus {
-			set.Set(c)
-		}
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			started <- fmt.Errorf("keep %s to processors %v: %w", p.Name, cpus, err)
-			return
-		}
+// vacant says whether a server can listen there.
+func vacant(addr netip.AddrPort) error {
+	l, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		return fmt.Errorf("it cannot listen on %s: %w", addr, err)
 	}
+	return l.Close()
+}
+
+// keep starts the program and stays with it, on one thread: the program is to end when that thread does.
+func (p *Process) keep(cmd *exec.Cmd, started chan<- error) error {
 	death := syscall.SIGTERM
 	if cmd.SysProcAttr != nil && cmd.SysProcAttr.Pdeathsig != 0 {
 		death = cmd.SysProcAttr.Pdeathsig
 	}
 	child, err := spawn.Start(cmd, death)
-	p.child = child
-	started <- err
 	if err != nil {
-		return
+		return err
 	}
+	p.child = child
+	started <- nil
 	<-child.Done()
 	close(p.gone)
+	return nil
 }
 
 func (p *Process) answers(ctx context.Context) error {
@@ -235,8 +231,8 @@ func FreePort(at ...netip.Addr) (port uint16, err error) {
 	return 0, fmt.Errorf("find a free port on %v: %w", at, err)
 }
 
-// look finds a program; /usr/sbin is not in every user's PATH.
-func look(program string) (string, error) {
+// Find finds a program; /usr/sbin is not in every user's PATH.
+func Find(program string) (string, error) {
 	path, err := exec.LookPath(program)
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return exec.LookPath("/usr/sbin/" + program)
