@@ -1,6 +1,7 @@
 package live
 
 import (
+	"slices"
 	"strings"
 
 	"charm.land/lipgloss/v2"
@@ -16,11 +17,9 @@ type cell struct {
 type column struct {
 	name  string
 	right bool // its entries are figures
-	gives bool // it is cut when the table is too wide
+	least int  // above 0: it is cut down to this where the table is too wide
+	spare int  // above 0: then it is left out, those with the least number first
 }
-
-// least is what a column that gives keeps.
-const least = 8
 
 // gap stands between columns.
 const gap = "  "
@@ -77,22 +76,41 @@ func layout(columns []column, rows [][]cell, width int, colours bool) string {
 	return b.String()
 }
 
-// shrink takes from the columns that give what the table is too wide by.
+// shrink leaves out columns until the others fit, those that can be cut at their least, and gives these what is left.
 func shrink(columns []column, wide []int, width int) {
 	if width == 0 {
 		return
 	}
-	all := -len(gap)
-	for _, w := range wide {
-		if w > 0 {
-			all += w + len(gap)
+	natural := slices.Clone(wide)
+	for i, c := range columns {
+		if c.least > 0 {
+			wide[i] = min(wide[i], c.least)
 		}
 	}
+	room := func() int {
+		all := -len(gap)
+		for _, w := range wide {
+			if w > 0 {
+				all += w + len(gap)
+			}
+		}
+		return width - all
+	}
+	for room() < 0 {
+		out := -1
+		for i, c := range columns {
+			if c.spare > 0 && wide[i] > 0 && (out < 0 || c.spare < columns[out].spare) {
+				out = i
+			}
+		}
+		if out < 0 {
+			return
+		}
+		wide[out] = 0
+	}
 	for i, c := range columns {
-		if c.gives && wide[i] > least && all > width {
-			next := max(least, wide[i]-(all-width))
-			all -= wide[i] - next
-			wide[i] = next
+		if c.least > 0 && wide[i] > 0 {
+			wide[i] = min(natural[i], wide[i]+room())
 		}
 	}
 }

@@ -38,19 +38,19 @@ func Text(s console.Status, now time.Time, width int, colours bool) string {
 
 var nodeColumns = []column{
 	{name: "NODE"},
-	{name: "ROLES"},
-	{name: "POOLS", gives: true},
+	{name: "ROLES", spare: 3},
+	{name: "POOLS", least: 8, spare: 6},
 	{name: "STATE"},
 	{name: "SINCE", right: true},
 	{name: "WISH"},
-	{name: "INDEX", right: true},
-	{name: "ROOM", right: true},
+	{name: "INDEX", right: true, spare: 2},
+	{name: "ROOM", right: true, spare: 1},
 	{name: "BUSY", right: true},
-	{name: "CONNECTIONS", right: true},
-	{name: "SERVED", right: true},
-	{name: "FAILED", right: true},
+	{name: "CONNECTIONS", right: true, spare: 5},
+	{name: "SERVED", right: true, spare: 4},
+	{name: "FAILED", right: true, spare: 7},
 	{name: "RATE/S", right: true},
-	{name: "REASON", gives: true},
+	{name: "REASON", least: 20},
 }
 
 func nodeRows(d *console.Director, now time.Time) (rows [][]cell) {
@@ -108,16 +108,16 @@ func stateStyle(s cluster.State) lipgloss.Style {
 
 var serviceColumns = []column{
 	{name: "SERVICE"},
-	{name: "ADDRESS", gives: true},
-	{name: "SCHEDULE"},
-	{name: "POOL"},
+	{name: "ADDRESS", least: 14},
+	{name: "SCHEDULE", spare: 1},
+	{name: "POOL", spare: 2},
 	{name: "RATE/S", right: true},
 	{name: "CLIENTS", right: true},
-	{name: "WAITING", right: true},
-	{name: "REQUESTS", right: true},
-	{name: "RETRIES", right: true},
+	{name: "WAITING", right: true, spare: 4},
+	{name: "REQUESTS", right: true, spare: 5},
+	{name: "RETRIES", right: true, spare: 3},
 	{name: "ERRORS", right: true},
-	{name: "WHICH", gives: true},
+	{name: "WHICH", least: 16},
 }
 
 func serviceRows(d *console.Director) (rows [][]cell) {
