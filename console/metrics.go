@@ -33,6 +33,7 @@ var (
 	serviceRequests    = desc("service_requests_total", "Requests of clients.", "service")
 	serviceBytes       = desc("service_bytes_total", "Bytes received from clients (in) and sent to them (out).", "service", "direction")
 	serviceRetries     = desc("service_retries_total", "Requests that were given to another node.", "service")
+	serviceResumes     = desc("service_resumes_total", "Answers that one node began and another finished.", "service")
 	serviceResponses   = desc("service_responses_total", "Responses by class of status.", "service", "class")
 	serviceEnded       = desc("service_ended_total", "Requests and connections by how they ended.", "service", "cause")
 	serviceDuration    = desc("service_request_duration_seconds", "Time from a request's first byte to its response's last.", "service")
@@ -117,6 +118,7 @@ func (d *Director) collect(out figures) {
 		out.count(serviceBytes, s.BytesIn, s.Name, "in")
 		out.count(serviceBytes, s.BytesOut, s.Name, "out")
 		out.count(serviceRetries, s.Retries, s.Name)
+		out.count(serviceResumes, s.Resumes, s.Name)
 		for class, n := range s.Codes {
 			out.count(serviceResponses, n, s.Name, class)
 		}

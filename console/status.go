@@ -66,7 +66,8 @@ type Service struct {
 	Rate        float64           `json:"rate"`      // requests (http) or connections (tcp) in the last second; filled in by the console
 	BytesIn     uint64            `json:"bytes_in"`  // from clients
 	BytesOut    uint64            `json:"bytes_out"` // to clients
-	Retries     uint64            `json:"retries"`
+	Retries     uint64            `json:"retries"` // requests that were given to another node
+	Resumes     uint64            `json:"resumes"` // answers that one node began and another finished
 	Codes       map[string]uint64 `json:"codes,omitempty"` // responses by class: "2xx"
 	Ended       map[string]uint64 `json:"ended,omitempty"` // requests and connections by how they ended; "ok" is well
 	Duration    *Histogram        `json:"-"`               // of requests, for /metrics

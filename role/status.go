@@ -68,7 +68,7 @@ func serviceStatus(s *config.Service, v request.Status) console.Service {
 	to := console.Service{
 		Name: s.Name, Kind: s.Kind, Dispatch: s.Dispatch, Schedule: string(s.Schedule), Pool: s.Pool, Addresses: texts(s.Addresses()),
 		Clients: v.Clients, Waiting: v.Waiting, Connections: v.Connections, Requests: v.Requests,
-		BytesIn: v.BytesIn, BytesOut: v.BytesOut, Retries: v.Retries, Ended: v.Ended,
+		BytesIn: v.BytesIn, BytesOut: v.BytesOut, Retries: v.Retries, Resumes: v.Resumes, Ended: v.Ended,
 		Duration: &console.Histogram{Bounds: request.Buckets[:], Counts: v.Duration, Sum: v.DurationSum},
 		Codes:    map[string]uint64{}, Members: []console.Member{},
 	}
