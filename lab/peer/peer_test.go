@@ -17,7 +17,7 @@ import (
 
 func begin(t *testing.T, p Peer) *Process {
 	t.Helper()
-	if _, err := look(p.Program); err != nil {
+	if _, err := Find(p.Program); err != nil {
 		t.Skipf("%s is not installed", p.Program)
 	}
 	proc, err := p.Start(t.Context(), Host{})
