@@ -2,13 +2,11 @@ package role
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"reflect"
 	"sync"
-	"syscall"
 	"time"
 
 	"muster/control/check"
@@ -71,7 +69,7 @@ func newApplication(p plan, log *slog.Logger, says says) (*application, error) {
 	case p.Serve != nil:
 		var err error
 		if a.server, err = serve.New(*p.Serve, a.log); err != nil {
-			return nil, fmt.Errorf("application of pool %s on %s: %w%s", p.Pool, p.Target, err, listenHint(p.Target, err))
+			return nil, fmt.Errorf("application of pool %s: %w", p.Pool, err)
 		}
 		a.tasks.Start(run.Task{Name: "web server", Run: a.server.Run})
 	case p.Run != nil:
@@ -79,19 +77,6 @@ func newApplication(p plan, log *slog.Logger, says says) (*application, error) {
 		a.tasks.Start(run.Task{Name: "process", Run: a.keeper.Run})
 	}
 	return a, nil
-}
-
-// listenHint is what to do about an address that cannot be listened on.
-func listenHint(at netip.AddrPort, err error) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Sprintf("; another program has the port: find it with `ss -ltnp 'sport = :%d'`, or give the pool another", at.Port())
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "; this machine does not have the address: correct the node's addresses"
-	case errors.Is(err, syscall.EACCES):
-		return "; ports below 1024 need root or the capability NET_BIND_SERVICE"
-	}
-	return ""
 }
 
 // Run runs the application and its check until the context ends.

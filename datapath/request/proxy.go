@@ -2,7 +2,6 @@ package request
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"muster/cluster"
@@ -93,7 +91,7 @@ func (p *Proxy) Apply(list []Service) error {
 			for _, l := range opened {
 				loop.Discard(l.fd)
 			}
-			return listenError(at, want[at], err)
+			return fmt.Errorf("service %s: %w", want[at], err)
 		}
 		l := &listener{at: at, fd: fd}
 		l.users.Store(int32(len(p.workers)))
@@ -137,20 +135,6 @@ func (p *Proxy) Apply(list []Service) error {
 		w.refresh()
 	})
 	return nil
-}
-
-// listenError says what is in the way of listening, and what to do.
-func listenError(at netip.AddrPort, service string, err error) error {
-	hint := ""
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		hint = fmt.Sprintf("; another program has the port: find it with `ss -ltnp 'sport = :%d'`, or give the service another", at.Port())
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		hint = fmt.Sprintf("; no interface has the address: `ip address add %s dev lo` gives it to this machine", at.Addr())
-	case errors.Is(err, syscall.EACCES):
-		hint = "; ports below 1024 need root or the capability NET_BIND_SERVICE"
-	}
-	return fmt.Errorf("service %s: %w%s", service, err, hint)
 }
 
 // SetTable has new requests of a service follow the table. Requests under way at a node that the table calls out are

@@ -43,7 +43,7 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 		fd, err := loop.Listen(at, backlog)
 		if err != nil {
 			s.Close()
-			return nil, fmt.Errorf("serve: %w", err)
+			return nil, err
 		}
 		s.listeners = append(s.listeners, fd)
 	}
@@ -55,7 +55,7 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 		l, err := loop.New()
 		if err != nil {
 			s.Close()
-			return nil, fmt.Errorf("serve: %w", err)
+			return nil, err
 		}
 		s.workers = append(s.workers, newWorker(s, l))
 	}
