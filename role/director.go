@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,8 @@ type director struct {
 	proxy    *request.Proxy
 	happened happened
 	logs     *logFiles
-	wishes   string // the file that they are kept in
+	patience time.Duration // how long it waits for the first reports
+	wishes   string        // the file that they are kept in
 	saving   sync.Mutex
 
 	mu        sync.Mutex // over what follows from the file
@@ -38,7 +40,7 @@ type director struct {
 
 // newDirector prepares the parts of a director. It listens for reports and clients then, and answers neither.
 func newDirector(f *config.File, self *config.Node, key wire.Key, wishes string, happened happened, log *slog.Logger) (*director, error) {
-	d := &director{log: log.With("part", "director"), happened: happened, wishes: wishes, began: time.Now(), logs: newLogFiles()}
+	d := &director{log: log.With("part", "director"), happened: happened, wishes: wishes, began: time.Now(), logs: newLogFiles(), patience: f.Timings.Timeout}
 	d.picture = member.NewPicture(member.Config{Self: self.Name}, log)
 	saved, err := member.LoadWishes(wishes)
 	if err != nil {
@@ -73,8 +75,34 @@ func (d *director) list() []run.Task {
 		{Name: "picture", Run: d.picture.Run},
 		{Name: "reports in", Run: d.receiver.Run},
 		{Name: "tables", Run: d.follow},
-		{Name: "proxy", Run: d.proxy.Run}, // stopped first: it drains while the others still know which nodes work
+		{Name: "proxy", Run: d.serve}, // stopped first: it drains while the others still know which nodes work
 	}
+}
+
+// serve lets clients in. A director that has just begun knows of no node: until all traffic nodes have reported, or their
+// silence says that they are not there, clients wait in the kernel's queue and are not refused.
+func (d *director) serve(ctx context.Context) error {
+	changes, stop := d.picture.Watch()
+	late := time.NewTimer(d.patience)
+	for waiting := true; waiting && !d.heardAll(); {
+		select {
+		case <-changes:
+		case <-late.C:
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+	late.Stop()
+	stop()
+	d.publish() // the first request finds what has been heard
+	return d.proxy.Run(ctx)
+}
+
+func (d *director) heardAll() bool {
+	return !slices.ContainsFunc(d.picture.Snapshot().Nodes, func(n member.NodeState) bool {
+		return slices.Contains(n.Roles, cluster.Traffic) && n.Heard < 0
+	})
 }
 
 // prepare makes all that a file means for a director and can be wrong on this machine, and returns what applies it. Only

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -18,6 +19,7 @@ func TestMain(m *testing.M) {
 	if page := os.Getenv("MUSTER_TEST_APPLICATION"); page != "" {
 		application1(page)
 	}
+	runtime.GOMAXPROCS(runtime.NumCPU() + 2) // as the program does it
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 
@@ -66,6 +68,9 @@ func TestADrainSurvivesARestartOfTheDirector(t *testing.T) {
 	})
 	c.stop("d1")
 	c.start("d1")
+	if got, err := c.get("www", "/"); err != nil || got != "hello" {
+		t.Errorf("a director that has just begun answers %q, %v; want it to wait for its nodes", got, err)
+	}
 	c.become(cluster.Standby, "t1")
 	c.become(cluster.Active, "t2")
 	if err := c.client("d1").Wish(t.Context(), "t1", cluster.Ready, ""); err != nil {

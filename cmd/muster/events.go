@@ -31,14 +31,22 @@ file. Times are by its clock.`,
 			if err != nil {
 				return err
 			}
-			d, last := directorsOf(f), uint64(0)
+			d, last, whose := directorsOf(f), console.Event{}, ""
 			show := func(ctx context.Context) error {
-				list, err := anyOf(ctx, d, func(ctx context.Context, c contact) ([]console.Event, error) { return c.Events(ctx, last) })
+				list, err := anyOf(ctx, d, func(ctx context.Context, c contact) ([]console.Event, error) {
+					if c.name != whose { // each counts its own events
+						whose, last.Number = c.name, 0
+					}
+					return c.Events(ctx, last.Number)
+				})
 				if err != nil {
 					return err
 				}
 				for _, e := range list {
-					last = e.Number
+					if e.At.Before(last.At) {
+						continue // another director has told it
+					}
+					last = e
 					if err := printEvent(c, e, output); err != nil {
 						return err
 					}
