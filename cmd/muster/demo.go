@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,21 +16,31 @@ import (
 
 	"muster/cmd/muster/live"
 	"muster/lab/demo"
+	"muster/lab/drill"
 	"muster/lab/local"
 )
 
 func demoVerb() *cobra.Command {
 	var cfg demo.Config
-	var noTable bool
+	var noTable, drilled bool
+	var output string
+	var seconds float64
 	c := &cobra.Command{
 		Use:     "demo",
 		Short:   "start a whole cluster on this machine, and break it",
 		GroupID: trying,
 		Long: `Starts a director and some traffic nodes on this machine, each as a process of its own on an address of 127.0.0.0/8,
 from a file that it writes. It needs no root. Look at the site, kill nodes, drain them: the site goes on. Ctrl-C stops all
-and leaves nothing behind.`,
+and leaves nothing behind.
+
+With --drill it breaks the cluster itself: while clients ask for the pages of an installed documentation package, and
+check each byte, it kills, freezes, silences, drains and reconfigures nodes, and prints what the clients saw. Two of the
+nodes run nginx then. It needs the Debian packages nginx-light and sqlite3-doc, and no root. The exit code is 1 if a
+single request failed.`,
 		Example: `  muster demo
-  muster demo --site ~/public_html --nodes 8 --port 9000`,
+  muster demo --site ~/public_html --nodes 8 --port 9000
+  muster demo --drill
+  muster demo --drill --seconds 60 -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if cfg.Nodes < 1 || cfg.Nodes > local.MaxNodes {
@@ -39,8 +50,21 @@ and leaves nothing behind.`,
 			if cfg.Program, err = os.Executable(); err != nil {
 				return fmt.Errorf("find this program, to start it as a node: %w", err)
 			}
+			if err := oneOf("output", output, "table", "json"); err != nil {
+				return err
+			}
 			ctx, stop := whileWanted(c.Context())
 			defer stop()
+			if drilled {
+				d := drill.Config{
+					Program: cfg.Program, Site: cfg.Site, Nodes: cfg.Nodes, Keep: cfg.Keep,
+					Length: time.Duration(seconds * float64(time.Second)),
+				}
+				if c.Flags().Changed("port") {
+					d.Port = cfg.Port
+				}
+				return runDrill(ctx, c, d, output)
+			}
 			return runDemo(ctx, c, cfg, !noTable && live.Terminal(c.OutOrStdout()))
 		},
 	}
@@ -51,6 +75,9 @@ and leaves nothing behind.`,
 	f.DurationVar(&cfg.Again, "again", 5*time.Second, "when a node that has died is started again")
 	f.BoolVar(&noTable, "no-tui", false, "print a line for each change instead of a table")
 	f.BoolVar(&cfg.Keep, "keep", false, "leave the directory with file, logs and state")
+	f.BoolVar(&drilled, "drill", false, "break the cluster under load, and print what clients saw")
+	f.Float64Var(&seconds, "seconds", 0, "how long a drill takes at least")
+	outputFlag(c, &output, "table", "json")
 	_ = c.MarkFlagDirname("site") // the flag exists
 	return c
 }
@@ -85,6 +112,20 @@ func runDemo(ctx context.Context, c *cobra.Command, cfg demo.Config, table bool)
 		say(c, "%s %s\n", time.Now().Format(time.TimeOnly), line)
 	}
 	return d.Run(ctx, says, func(ctx context.Context) error { return d.Follow(ctx, says) })
+}
+
+func runDrill(ctx context.Context, c *cobra.Command, cfg drill.Config, output string) error {
+	cfg.Progress = func(line string) { fmt.Fprintln(c.ErrOrStderr(), line) }
+	r, err := drill.Run(ctx, cfg)
+	if r != nil && output == "json" {
+		err = errors.Join(err, printJSON(c, r))
+	} else if r != nil {
+		err = errors.Join(err, r.Table(c.OutOrStdout()))
+	}
+	if err == nil && r.Failed > 0 {
+		err = fmt.Errorf("%d of %d requests failed", r.Failed, r.Requests)
+	}
+	return err
 }
 
 // called is how one calls this program here.

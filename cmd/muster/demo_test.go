@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -122,6 +123,9 @@ func temp(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // root's nginx reads as another user
+		t.Fatal(err)
+	}
 	return dir
 }
 
@@ -255,4 +259,43 @@ func TestADemoThatCannotStartSaysWhatToDo(t *testing.T) {
 			t.Errorf("%v: it has left\n%s", c.args, strings.Join(list, "\n"))
 		}
 	}
+}
+
+func TestADrillLosesNoRequest(t *testing.T) {
+	tmp := temp(t)
+	cmd := exec.Command("muster", "demo", "--drill", "-o", "json")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if strings.Contains(errs.String(), "apt-get install") {
+		t.Skip(errs.String())
+	}
+	if err != nil {
+		t.Fatalf("%v\n%s%s", err, &errs, &out)
+	}
+	var r struct {
+		Steps []struct {
+			Name     string
+			Requests int64
+			Gap      float64 `json:"longest_gap_ms"`
+		}
+		Requests, Failed, Broken int64
+	}
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	var sum int64
+	for _, s := range r.Steps {
+		if sum += s.Requests; s.Requests == 0 {
+			t.Errorf("%s: nobody asked", s.Name)
+		}
+	}
+	if len(r.Steps) < 10 || r.Requests != sum || r.Failed != 0 || r.Broken != 0 {
+		t.Errorf("got %s", &out)
+	}
+	if list := left(t, tmp); list != nil {
+		t.Errorf("it has left\n%s", strings.Join(list, "\n"))
+	}
+	t.Logf("\n%s", &errs)
 }

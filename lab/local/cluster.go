@@ -38,6 +38,7 @@ type Cluster struct {
 	mu        sync.Mutex
 	file      *config.File
 	processes map[string]*peer.Process // the newest of each node
+	clients   map[string]*console.Client
 	stopped   bool
 }
 
@@ -50,7 +51,7 @@ func New(cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, dir: d, processes: map[string]*peer.Process{}}
+	c := &Cluster{cfg: cfg, dir: d, processes: map[string]*peer.Process{}, clients: map[string]*console.Client{}}
 	if err := wire.WriteKey(filepath.Join(d.path, KeyName), wire.NewKey()); err != nil {
 		d.remove()
 		return nil, err
@@ -167,9 +168,14 @@ func (c *Cluster) Signal(name string, s syscall.Signal) {
 	}
 }
 
-// Client asks a node on its socket.
+// Client asks a node on its socket. It is the same one each time: it keeps a connection.
 func (c *Cluster) Client(name string) *console.Client {
-	return console.NewClient([]string{"unix:" + role.Socket(c.File().State, name)}, "")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clients[name] == nil {
+		c.clients[name] = console.NewClient([]string{"unix:" + role.Socket(c.file.State, name)}, "")
+	}
+	return c.clients[name]
 }
 
 // Status is what the first director knows.
