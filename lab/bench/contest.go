@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -199,7 +200,10 @@ func (c *contest) put(ctx context.Context, cfg load.Config) (r *load.Result, err
 		return err
 	})
 	if err == nil {
-		err = ctx.Err() // what was measured of a run that was cut says nothing
+		err = ctx.Err()
+	}
+	if errors.Is(err, context.Canceled) { // what was measured of a run that was cut says nothing
+		err = fmt.Errorf("the benchmark was interrupted, so there are no figures: %w", err)
 	}
 	return r, err
 }
