@@ -211,6 +211,7 @@ func (c *town) under(service, path, want string, f func()) {
 	var asked atomic.Int64
 	var wg sync.WaitGroup
 	over := make(chan struct{})
+	defer func() { close(over); wg.Wait() }() // f may end the test
 	for range 4 {
 		wg.Go(func() {
 			for {
@@ -233,8 +234,6 @@ func (c *town) under(service, path, want string, f func()) {
 	more()
 	f()
 	more()
-	close(over)
-	wg.Wait()
 }
 
 // The timings leave room for a machine that has other things to do: what is silent or slow here must be so by our doing.
