@@ -11,6 +11,7 @@ import (
 const (
 	pauseTime  = int64(100 * time.Millisecond) // before nodes that have all failed are tried once more
 	pausesMost = 2
+	newTime    = int64(10 * time.Millisecond) // before a service's first table is looked for again
 )
 
 // dispatch gives the request to a node: a new one, or one that another node has failed.
@@ -22,7 +23,7 @@ func (c *client) dispatch() {
 		ex.table = t
 	}
 	if t == nil {
-		c.noNode()
+		c.noTable()
 		return
 	}
 	v.turn++
@@ -117,16 +118,24 @@ func (c *client) dialFailed() {
 	c.attemptFailed(ConnectFailed)
 }
 
+// noTable is when the service is so new that nothing has been said of its nodes: the client waits, as if they were busy.
+func (c *client) noTable() {
+	if c.w.loop.Now() > c.ex.headAt+int64(c.cfg.Timeouts.Queue) {
+		c.answer(503, NoNode)
+		return
+	}
+	c.phase = pausing
+	c.timer.Set(newTime)
+}
+
 // noNode is when the table gives no node: all are full, or out, or have been tried.
 func (c *client) noNode() {
 	ex, v := &c.ex, c.v
 	full, active := false, false
-	if v.table != nil {
-		for i := range v.table.Shares {
-			if s := &v.table.Shares[i]; s.Weight > 0 {
-				active = true
-				full = full || s.Live.Full()
-			}
+	for i := range v.table.Shares {
+		if s := &v.table.Shares[i]; s.Weight > 0 {
+			active = true
+			full = full || s.Live.Full()
 		}
 	}
 	switch {

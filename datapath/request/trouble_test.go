@@ -466,3 +466,19 @@ func TestAServiceMayHaveFewerLoops(t *testing.T) {
 	}
 	get()
 }
+
+func TestANewServicesClientsWaitForItsTable(t *testing.T) {
+	at := node(t, says(ok2))
+	p := start(t, Config{Threads: 1}, www())
+	c := dial(t, p)
+	_, _ = io.WriteString(c, bye)
+	eventually(t, "the request has come", func() bool { return p.Status()[0].Requests == 1 })
+	p.SetTable("www", tableOf(at))
+	if b, err := io.ReadAll(c); !strings.HasPrefix(string(b), "HTTP/1.1 200 ") {
+		t.Errorf("got %q, %v, want 200", b, err)
+	}
+	without := start(t, Config{Threads: 1}, www(brief))
+	if got := ask(t, without, bye); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
+		t.Errorf("got %q without a table, want 503", got)
+	}
+}
