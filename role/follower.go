@@ -2,6 +2,7 @@ package role
 
 import (
 	"fmt"
+	"slices"
 
 	"muster/cluster"
 	"muster/config"
@@ -9,7 +10,7 @@ import (
 )
 
 // A follower turns the members of a service's pool into the tables that its requests follow, and only into such as say
-// something new: each report moves every index a little, and a table of 65,537 slots is not to be laid out for that.
+// something new: each report moves every index a little, and the data path is not to get another table for that.
 type follower struct {
 	service, pool string
 	policy        schedule.Policy
@@ -31,39 +32,14 @@ func followersOf(f *config.File) ([]*follower, error) {
 
 // next returns the table that is to be followed from now on, nil if that is the one it returned before.
 func (f *follower) next(members []cluster.Member) *cluster.Table {
-	if f.table != nil && alike(f.seen, members, sameMember) {
+	if f.table != nil && slices.Equal(f.seen, members) {
 		return nil
 	}
 	f.seen = members
 	t := f.policy.Table(f.pool, members)
-	if f.table != nil && alike(f.table.Shares, t.Shares, sameShare) {
+	if !schedule.Worth(f.table, t) {
 		return nil
 	}
 	f.table = t
 	return t
 }
-
-func alike[T any](a, b []T, same func(a, b *T) bool) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !same(&a[i], &b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func sameMember(a, b *cluster.Member) bool {
-	return a.Node == b.Node && a.Addr == b.Addr && a.State == b.State && a.Live == b.Live && a.Weight == b.Weight &&
-		near(a.Ramp, b.Ramp) && near(float64(a.Index), float64(b.Index)) && near(float64(a.Room), float64(b.Room))
-}
-
-func sameShare(a, b *cluster.Share) bool {
-	return a.Node == b.Node && a.Addr == b.Addr && a.State == b.State && a.Live == b.Live &&
-		near(float64(a.Weight), float64(b.Weight))
-}
-
-// near says whether two figures differ by a fiftieth at most: less than one node's share is ever exact to.
-func near(a, b float64) bool { return max(a, b)-min(a, b) <= max(a, b)/50 }
