@@ -39,10 +39,10 @@ var (
 	serviceDuration    = desc("service_request_duration_seconds", "Time from a request's first byte to its response's last.", "service")
 
 	memberWeight = desc("member_weight", "Share of the node in the service's table; 0 gets no new work.", "service", "node")
-	memberActive = desc("member_active_requests", "Requests or connections of the service under way at the node.", "service", "node")
-	memberServed = desc("member_served_total", "Requests or connections that the node has finished.", "service", "node")
-	memberFailed = desc("member_failed_total", "Times that the node did not finish one.", "service", "node")
-	memberTime   = desc("member_first_byte_seconds", "Moving average of the time to a response's first byte.", "service", "node")
+	memberActive = desc("member_active_requests", "Requests or connections of the pool's services under way at the node.", "pool", "node")
+	memberServed = desc("member_served_total", "Requests or connections that the node has finished.", "pool", "node")
+	memberFailed = desc("member_failed_total", "Times that the node did not finish one.", "pool", "node")
+	memberTime   = desc("member_first_byte_seconds", "Moving average of the time to a response's first byte.", "pool", "node")
 )
 
 // The metrics of a traffic node.
@@ -110,6 +110,7 @@ func (d *Director) collect(out figures) {
 		out.gauge(nodeBusy, float64(n.Busy)/1000, n.Name)
 		out.gauge(nodeConnections, float64(n.Connections), n.Name)
 	}
+	told := map[string]bool{}
 	for _, s := range d.Services {
 		out.gauge(serviceClients, float64(s.Clients), s.Name)
 		out.gauge(serviceWaiting, float64(s.Waiting), s.Name)
@@ -130,11 +131,15 @@ func (d *Director) collect(out figures) {
 		}
 		for _, m := range s.Members {
 			out.gauge(memberWeight, float64(m.Weight), s.Name, m.Node)
-			out.gauge(memberActive, float64(m.Active), s.Name, m.Node)
-			out.count(memberServed, uint64(max(m.Served, 0)), s.Name, m.Node)
-			out.count(memberFailed, uint64(max(m.Failed, 0)), s.Name, m.Node)
-			out.gauge(memberTime, m.TimeMS/1000, s.Name, m.Node)
+			if told[s.Pool] {
+				continue // services of one pool count together
+			}
+			out.gauge(memberActive, float64(m.Active), s.Pool, m.Node)
+			out.count(memberServed, uint64(max(m.Served, 0)), s.Pool, m.Node)
+			out.count(memberFailed, uint64(max(m.Failed, 0)), s.Pool, m.Node)
+			out.gauge(memberTime, m.TimeMS/1000, s.Pool, m.Node)
 		}
+		told[s.Pool] = true
 	}
 }
 

@@ -63,11 +63,11 @@ type Service struct {
 	Waiting     int64             `json:"waiting"` // requests in queue now
 	Connections uint64            `json:"connections"`
 	Requests    uint64            `json:"requests"`
-	Rate        float64           `json:"rate"`      // requests (http) or connections (tcp) in the last second; filled in by the console
-	BytesIn     uint64            `json:"bytes_in"`  // from clients
-	BytesOut    uint64            `json:"bytes_out"` // to clients
-	Retries     uint64            `json:"retries"` // requests that were given to another node
-	Resumes     uint64            `json:"resumes"` // answers that one node began and another finished
+	Rate        float64           `json:"rate"`            // requests (http) or connections (tcp) in the last second; filled in by the console
+	BytesIn     uint64            `json:"bytes_in"`        // from clients
+	BytesOut    uint64            `json:"bytes_out"`       // to clients
+	Retries     uint64            `json:"retries"`         // requests that were given to another node
+	Resumes     uint64            `json:"resumes"`         // answers that one node began and another finished
 	Codes       map[string]uint64 `json:"codes,omitempty"` // responses by class: "2xx"
 	Ended       map[string]uint64 `json:"ended,omitempty"` // requests and connections by how they ended; "ok" is well
 	Duration    *Histogram        `json:"-"`               // of requests, for /metrics
@@ -87,7 +87,7 @@ type Member struct {
 	Address string        `json:"address"`
 	State   cluster.State `json:"state"`
 	Weight  uint32        `json:"weight"` // 0: no new work
-	Active  int64         `json:"active"` // requests or connections under way
+	Active  int64         `json:"active"` // requests or connections under way, of all services of the pool, as the next two
 	Served  int64         `json:"served"`
 	Failed  int64         `json:"failed"`
 	Rate    float64       `json:"rate"`    // served in the last second; filled in by the console

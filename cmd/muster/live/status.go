@@ -57,7 +57,12 @@ func nodeRows(d *console.Director, now time.Time) (rows [][]cell) {
 	for _, n := range d.Nodes {
 		var served, failed int64
 		var rate float64
+		told := map[string]bool{} // services of one pool count together
 		for _, s := range d.Services {
+			if told[s.Pool] {
+				continue
+			}
+			told[s.Pool] = true
 			for _, m := range s.Members {
 				if m.Node == n.Name {
 					served, failed, rate = served+m.Served, failed+m.Failed, rate+m.Rate
