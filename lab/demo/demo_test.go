@@ -18,7 +18,8 @@ func TestTheFileIsRight(t *testing.T) {
 	f := File{
 		Place: place, Listen: netip.MustParseAddrPort("127.0.0.1:8080"), Schedule: "lc", Check: "/a.html",
 		Nodes: []Node{
-			{Name: "t1", Application: Serve(`/srv/it's "so"`)}, {Name: "t2", Weight: 50, Application: Serve("site")},
+			{Name: "t1", Application: Serve(`/srv/it's "so"`)},
+			{Name: "t2", Weight: 50, Application: Serve("site")},
 			{Name: "t3", Application: "{run: {command: [nginx]}}"},
 		},
 		More: []Service{{Name: "more", Listen: netip.MustParseAddrPort("127.0.0.1:8081"), Port: 8082, Nodes: []string{"t1"}, Application: Serve("site")}},

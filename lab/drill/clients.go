@@ -15,17 +15,18 @@ import (
 )
 
 const (
-	keptRate  = 300     // requests a second on connections that are kept
-	freshRate = 60      // and on new ones
-	slowRate  = 1 << 20 // bytes a second that a slow client takes
-	slowMany  = 8       // slow clients
+	keptRate  = 300 // requests a second on connections that are kept
+	freshRate = 60  // and on new ones
+	slowMany  = 4   // slow clients of each rate
 )
+
+// slowRates are the bytes a second that slow clients take. They differ, so that downloads begin all the time.
+var slowRates = []int{2 << 20, 3 << 20}
 
 // clients are those who ask, all through the drill.
 type clients struct {
-	quick []*load.Generator
-	slow  *load.Generator
-	all   errgroup.Group
+	quick, slow []*load.Generator
+	all         errgroup.Group
 }
 
 // newClients returns clients of three kinds: with a connection that is kept, with one for each request, and slow ones,
@@ -36,14 +37,22 @@ func newClients(at netip.AddrPort, tree *site.Tree, large site.File) (*clients, 
 		every = append(every, load.Request{Path: f.Path, Length: f.Size, Sum: f.Sum})
 	}
 	download := []load.Request{{Path: large.Path, Length: large.Size, Sum: large.Sum}}
-	to := []netip.AddrPort{at}
-	kept, err1 := load.New(load.Config{Targets: to, Requests: every, Connections: 32, Rate: keptRate, Seed: 1})
-	fresh, err2 := load.New(load.Config{Targets: to, Requests: every, Connections: 16, Rate: freshRate, Close: true, Seed: 2})
-	slow, err3 := load.New(load.Config{Targets: to, Requests: download, Connections: slowMany, ReadRate: slowRate})
-	return &clients{quick: []*load.Generator{kept, fresh}, slow: slow}, errors.Join(err1, err2, err3)
+	c := &clients{}
+	var errs []error
+	add := func(list *[]*load.Generator, cfg load.Config) {
+		cfg.Targets = []netip.AddrPort{at}
+		g, err := load.New(cfg)
+		*list, errs = append(*list, g), append(errs, err)
+	}
+	add(&c.quick, load.Config{Requests: every, Connections: 32, Rate: keptRate, Seed: 1})
+	add(&c.quick, load.Config{Requests: every, Connections: 16, Rate: freshRate, Close: true, Seed: 2})
+	for _, rate := range slowRates {
+		add(&c.slow, load.Config{Requests: download, Connections: slowMany, ReadRate: rate})
+	}
+	return c, errors.Join(errs...)
 }
 
-func (c *clients) each() []*load.Generator { return append(slices.Clip(c.quick), c.slow) }
+func (c *clients) each() []*load.Generator { return slices.Concat(c.quick, c.slow) }
 
 // start has them ask until stop.
 func (c *clients) start(ctx context.Context) {

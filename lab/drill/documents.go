@@ -14,7 +14,7 @@ import (
 
 // archiveSize is how large the download at least is that slow clients ask for: some megabytes of it stand in the kernel's
 // buffers, and there must be more, that is still to come when its node dies.
-const archiveSize = 8 << 20
+const archiveSize = 24 << 20
 
 const archivePath = "/documents.tar"
 

@@ -159,8 +159,11 @@ func (d *drill) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	own, cut := context.WithCancel(ctx)
-	defer cut()
 	d.clients.start(own)
+	defer func() {
+		cut()
+		_ = d.clients.all.Wait() // it has been heard, or something else went wrong before
+	}()
 	steps := d.steps()
 	var before console.Service
 	for _, s := range steps {
