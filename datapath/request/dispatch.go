@@ -47,7 +47,9 @@ func (c *client) assign(share int, live *cluster.Live, t *target) {
 	ex.share, ex.live, ex.target = share, live, t
 	ex.attempts++
 	ex.sent, ex.wrote, ex.stopped = 0, false, false
-	ex.nodeAt = c.w.loop.Now()
+	if !ex.started { // the times are those of the node that began the response
+		ex.nodeAt, ex.sentAt = c.w.loop.Now(), 0
+	}
 	if c.cfg.Kind != cluster.TCP && !ex.fresh && !ex.upgrade && c.cfg.ProxySend == 0 {
 		// A request that must not be done twice goes only where the kernel still sees a connection.
 		if u := t.takeIdle(!ex.idempotent); u != nil {

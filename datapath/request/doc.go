@@ -5,7 +5,7 @@
 //	2 head           client.go    read and checked (datapath/http1), within its time and size
 //	3 node           dispatch.go  asked of the share table (control/schedule made it); queued when all are full
 //	4 forward        head.go      the head as it came, less what is between us and the client, plus who the client is
-//	5 reply          respond.go   streamed back as it comes; dechunk.go for clients of HTTP/1.0
+//	5 reply          respond.go   streamed back as it comes
 //	6 trouble        retry.go     another node, when nothing can have been acted on; resume.go, when half a reply has come
 //	7 afterwards     log.go, count.go
 //

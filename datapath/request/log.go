@@ -124,9 +124,9 @@ func (c *client) account() {
 		v.lines.to = c.cfg.Log.To
 	}
 	r := &c.w.logged
-	r.Reset()
-	if ex.headSize > 0 {
-		_ = r.Parse(ex.replay[:ex.headSize], nil) // we have put it together ourselves; if longer than allowed, it stays empty
+	*r = http1.Request{Head: http1.Head{Fields: r.Fields[:0]}}
+	if ex.replay != nil {
+		_ = r.Parse(ex.replay, &anyHead) // we have put it together ourselves
 	}
 	c.w.stir()
 	e := entry{c: c, ex: ex, r: r, now: now}
@@ -139,6 +139,9 @@ func (c *client) account() {
 		v.flushLog(c.w.p.logs)
 	}
 }
+
+// anyHead lets every head pass that has passed before, with what we have put into it.
+var anyHead = http1.Limits{Head: 4 << 20, Headers: 1 << 20, Target: 4 << 20}
 
 // entry is one line of an access log.
 type entry struct {

@@ -90,8 +90,8 @@ func (c *client) readResponse(data []byte) {
 // beginResponse passes the head on, and what has come of the body.
 func (c *client) beginResponse(r *http1.Response, data []byte) {
 	ex, u := &c.ex, c.ex.up
-	ex.firstAt = loop.Monotonic()
-	if ex.sentAt > 0 {
+	if !ex.started {
+		ex.firstAt = loop.Monotonic()
 		ex.live.Observe(ex.firstAt - ex.sentAt)
 	}
 	u.t.owed--

@@ -59,8 +59,8 @@ func (c *client) spend() bool {
 	return true
 }
 
-// noticeOut gives a node that has been called out a short while for a sign of life, and then takes the request elsewhere,
-// if it can go elsewhere.
+// noticeOut takes a request elsewhere, if it can go elsewhere, when its node has been called out and has given no sign of
+// life for a short while: a node that is only cut off from reporting goes on answering.
 func (c *client) noticeOut() {
 	ex, t := &c.ex, c.v.table
 	if t == nil || ex.table == t || ex.share < 0 || ex.live == nil {
@@ -78,7 +78,8 @@ func (c *client) noticeOut() {
 	can := c.phase == connecting ||
 		c.phase == waiting && ex.whole && (!ex.wrote || c.cfg.Retry.Idempotent && ex.idempotent) ||
 		c.phase == streaming && c.canResume() && c.out.empty()
-	if due := c.w.loop.Now() + int64(c.cfg.Timeouts.Out); can && c.timer.Due() > due {
-		c.timer.Set(int64(c.cfg.Timeouts.Out))
+	now := c.w.loop.Now()
+	if due := max(now+1, ex.target.heard+int64(c.cfg.Timeouts.Out)); can && c.timer.Due() > due {
+		c.timer.Set(due - now)
 	}
 }

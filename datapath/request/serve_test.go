@@ -405,6 +405,12 @@ func (l *logBuffer) Write(b []byte) (int, error) {
 	return l.b.Write(b)
 }
 
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 func TestEveryRequestLeavesALine(t *testing.T) {
 	for _, format := range []string{"combined", "json"} {
 		t.Run(format, func(t *testing.T) {
@@ -415,9 +421,13 @@ func TestEveryRequestLeavesALine(t *testing.T) {
 				ask(t, p, "nonsense\r\n\r\n")
 			})
 			// That test has ended, and the proxy with it.
-			lines := strings.Split(strings.TrimSpace(out.b.String()), "\n")
-			if len(lines) < 2 {
+			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+			if len(lines) != 3 {
 				t.Fatalf("got %q, want a line for each request", lines)
+			}
+			// What was not HTTP must not be laid at the door of whoever came before.
+			if last := lines[2]; strings.Contains(last, "GET") || strings.Contains(last, "x\\") {
+				t.Errorf("the line of what was not HTTP has parts of another request: %s", last)
 			}
 			for _, l := range lines {
 				if format == "json" && !json.Valid([]byte(l)) {

@@ -145,7 +145,8 @@ func TestAnotherNodeFinishesTheResponse(t *testing.T) {
 		return io.ReadAll(resp.Body)
 	}
 	t.Run("the same document", func(t *testing.T) {
-		p, _ := with(t, www(), node(t, breaksOff(`"v1"`, 2)), node(t, breaksOff(`"v1"`, 2)), node(t, breaksOff(`"v1"`, 0)))
+		var out logBuffer
+		p, _ := with(t, www(func(s *Service) { s.Log = AccessLog{Format: "json", To: &out} }), node(t, breaksOff(`"v1"`, 2)), node(t, breaksOff(`"v1"`, 2)), node(t, breaksOff(`"v1"`, 0)))
 		for range 3 {
 			if b, err := get(p); err != nil || !bytes.Equal(b, document) {
 				t.Errorf("got %d bytes and %v, want the whole document of %d", len(b), err, len(document))
@@ -154,6 +155,9 @@ func TestAnotherNodeFinishesTheResponse(t *testing.T) {
 		if st := p.Status()[0]; st.Resumes == 0 || len(st.Ended) != 1 {
 			t.Errorf("got %d resumed, ended %v; want some, and all well", st.Resumes, st.Ended)
 		}
+		eventually(t, "the requests are logged with all that they said", func() bool {
+			return strings.Count(out.String(), `"user_agent":"Go-http-client/1.1"`) == 3
+		})
 	})
 	t.Run("another version", func(t *testing.T) {
 		p, _ := with(t, www(), node(t, breaksOff(`"v1"`, 9)), node(t, breaksOff(`"v2"`, 9)))
