@@ -59,7 +59,7 @@ type says func(up bool, reason string, turned bool)
 
 // newApplication prepares the plan. A built-in server has its port then; nothing has begun.
 func newApplication(p plan, log *slog.Logger, says says) (*application, error) {
-	a := &application{plan: p, log: log.With("pool", p.Pool), says: says, reason: "it is starting"}
+	a := &application{plan: p, log: log.With("pool", p.Pool), says: says, reason: starting}
 	if p.Check != nil { // whether it can be made is known now, not when the application first runs
 		if _, err := check.New(*p.Check, p.Asked, a.log, func(check.Result) {}); err != nil {
 			return nil, fmt.Errorf("check of pool %s: %w", p.Pool, err)
@@ -87,8 +87,8 @@ func (a *application) Run(ctx context.Context) error {
 	return a.tasks.Run(ctx)
 }
 
-// process hears what becomes of the application's process. Each process is asked by a check of its own, whose first
-// probe decides at once: what the last one was found to be says nothing about this one.
+// process hears what becomes of the application's process. Each process is asked by a check of its own: what the last one
+// was found to be says nothing about this one.
 func (a *application) process(s supervise.Status) {
 	switch s.State {
 	case supervise.Running:
@@ -100,7 +100,10 @@ func (a *application) process(s supervise.Status) {
 	}
 }
 
-const checkTask = "check"
+const (
+	checkTask = "check"
+	starting  = "it is starting"
+)
 
 // begun has the application, which runs now, asked whether it answers.
 func (a *application) begun() {
@@ -116,8 +119,22 @@ func (a *application) begun() {
 		a.tell(false, err.Error())
 		return
 	}
+	a.startsNow()
 	a.setCheck(c)
 	a.tasks.Start(run.Task{Name: checkTask, Run: c.Run})
+}
+
+// startsNow gives the reason why an application that is not up is not: no check has had the time to find another.
+func (a *application) startsNow() {
+	a.mu.Lock()
+	news := !a.up && !a.silent
+	if news {
+		a.reason = starting
+	}
+	a.mu.Unlock()
+	if news {
+		a.says(false, starting, false)
+	}
 }
 
 func (a *application) ended(reason string) {

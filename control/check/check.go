@@ -1,9 +1,10 @@
 // Package check asks an application, again and again, whether it answers as it should (HAS: the application check of
 // LDirectord).
 //
-// The first probe decides at once: an application that already answers is up after its first success, and one that does
-// not is down. From then on it takes Fall failures in a row to be down, and Rise successes in a row to be up again. An
-// application that is down is probed four times as often, so that it is back soon.
+// An application that has just been started does not listen yet: until its first success, or for a second, a failure says
+// nothing, and it is probed after 20 ms, 30 ms, 45 ms and so on. The first success brings it up. After that second it
+// takes Rise successes in a row to be up, and Fall failures in a row to be down again. An application that is down is
+// probed four times as often as one that is up, so that it is back soon.
 package check
 
 import (
@@ -140,6 +141,7 @@ func (c *Check) Run(ctx context.Context) error {
 		defer runtime.UnlockOSThread()
 	}
 	streak := streak{rise: c.cfg.Rise, fall: c.cfg.Fall}
+	started, gap := time.Now(), eager
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for n := uint64(0); ; n++ {
@@ -156,10 +158,26 @@ func (c *Check) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		c.decide(streak.add(err == nil), err, time.Since(begin))
-		timer.Reset(time.Until(begin.Add(c.pause(n))))
+		if err != nil && !streak.begun && time.Since(started) < grace {
+			c.result.Store(&Result{Reason: starting, Took: time.Since(begin)})
+		} else {
+			c.decide(streak.add(err == nil), err, time.Since(begin))
+		}
+		pause := c.pause(n)
+		if err == nil {
+			gap = c.cfg.Interval // it has started
+		}
+		pause, gap = min(pause, gap), min(gap+gap/2, c.cfg.Interval)
+		timer.Reset(time.Until(begin.Add(pause)))
 	}
 }
+
+// What is not up yet may be starting for so long. It is probed again after eager, and then each time half as long again.
+const (
+	grace    = time.Second
+	eager    = 20 * time.Millisecond
+	starting = "it is starting"
+)
 
 // decide keeps the verdict, and tells of it if it is new.
 func (c *Check) decide(up bool, err error, took time.Duration) {
@@ -188,7 +206,7 @@ func (c *Check) decide(up bool, err error, took time.Duration) {
 	c.changed(next)
 }
 
-// soonest is the least time between two probes of an application that is down.
+// soonest is the least time between two probes of an application that is down, and not starting.
 const soonest = 100 * time.Millisecond
 
 // pause is the time from the start of the n-th probe to the start of the next. It is up to an eighth shorter than the

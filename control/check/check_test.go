@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,6 +118,54 @@ func TestPace(t *testing.T) {
 			last = next
 		}
 		verdicts <- nil
+	})
+}
+
+// An application that starts is found as soon as it answers, and nobody is told that it did not before.
+func TestStartingIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start, ready := time.Now(), 90*time.Millisecond
+		var probes atomic.Int64
+		c, results := begin(t, Config{}, func(context.Context) error {
+			if probes.Add(1); time.Since(start) < ready {
+				return errors.New("connection refused")
+			}
+			return nil
+		})
+		time.Sleep(time.Millisecond)
+		if got, want := c.Status(), (Result{Reason: "it is starting"}); got != want {
+			t.Errorf("status while it starts %+v, want %+v", got, want)
+		}
+		r := <-results
+		if after := time.Since(start); !r.Up || after < ready || after > 100*time.Millisecond || probes.Load() != 4 {
+			t.Errorf("first told of %+v after %v and %d probes, want it up within 100ms, by the fourth", r, after, probes.Load())
+		}
+		time.Sleep(10 * time.Second)
+		if n := probes.Load(); n > 4+12 {
+			t.Errorf("%d probes in ten seconds, want no more than one a second once it is up", n)
+		}
+	})
+}
+
+func TestStartingHasAnEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var probes atomic.Int64
+		_, results := begin(t, Config{}, func(context.Context) error {
+			probes.Add(1)
+			return errors.New("connection refused")
+		})
+		r := <-results
+		if after := time.Since(start); r.Up || r.Reason != "connection refused" || after < grace || after > grace+250*time.Millisecond {
+			t.Errorf("told of %+v after %v, want it down within 250ms of the grace", r, after)
+		}
+		if n := probes.Swap(0); n > 12 {
+			t.Errorf("%d probes in the first second, want them to grow rarer", n)
+		}
+		time.Sleep(10 * time.Second)
+		if n := probes.Load(); n > 47 {
+			t.Errorf("%d probes in ten seconds, want four a second", n)
+		}
 	})
 }
 
