@@ -68,6 +68,7 @@ type node struct {
 	message  message
 	place    int // in the list; -1: not there
 	lans     []lan
+	locked   bool // it is not heard, and datagrams that name it cannot be opened
 	reports  uint64
 	sessions uint64
 }
@@ -210,10 +211,7 @@ func (r *Receiver) open(lan int, b []byte, from netip.AddrPort) (call func()) {
 	o := r.party.Open(b)
 	r.counts[o.Verdict]++
 	if o.Verdict > wire.Unproven {
-		if !r.named[o.Verdict] {
-			r.named[o.Verdict] = true
-			r.log.Warn("refused a datagram; further ones of the kind are only counted", "why", o.Verdict, "from", from)
-		}
+		r.refuse(o, from)
 		return nil
 	}
 	n := r.nodes[o.Peer.Name()]
@@ -264,12 +262,32 @@ func (r *Receiver) open(lan int, b []byte, from netip.AddrPort) (call func()) {
 		return func() { r.cfg.Silent(n.name, "it is stopping") }
 	}
 	if n.place < 0 {
-		n.place = len(r.list)
+		n.place, n.locked = len(r.list), false
 		r.list = append(r.list, n)
 		r.log.Info("node reports", "node", n.name, "from", from)
 	}
 	r.settle(n)
 	return func() { r.cfg.Heard(m.load) }
+}
+
+// refuse logs what is new about datagrams that have no effect. Anybody can send them, so none of it may go on for ever: a
+// node is named once until it is heard, which nobody else can bring about, and so is each kind.
+func (r *Receiver) refuse(o wire.Opened, from netip.AddrPort) {
+	if o.Claimed != nil {
+		n := r.nodes[o.Claimed.Name()]
+		if n.place < 0 && !n.locked {
+			n.locked, r.named[o.Verdict] = true, true
+			if o.Verdict == wire.WrongKey {
+				r.log.Warn("a node's datagrams cannot be opened: its key differs", "node", n.name, "from", from)
+			} else {
+				r.log.Warn("a node's datagrams cannot be opened: its key differs, or they are for another director", "node", n.name, "from", from)
+			}
+		}
+	}
+	if !r.named[o.Verdict] {
+		r.named[o.Verdict] = true
+		r.log.Warn("refused a datagram; further ones of the kind are only counted", "why", o.Verdict, "from", from)
+	}
 }
 
 // settle moves a node to where its index belongs (HAS 3.22.6: a sorted list, the least busy node at its head). Equals

@@ -1,9 +1,12 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -348,6 +351,84 @@ func TestReplaysForgeriesAndFloodsHaveNoEffect(t *testing.T) {
 		}
 		if s := n.Status(); s.Datagrams["accepted"] < 15 || s.Directors[0].Silent[0] > interval {
 			t.Errorf("the node's side: got %+v, want it to hear its director all the time", s)
+		}
+	})
+}
+
+// lines gives what is logged, but for the time.
+func lines() (*slog.Logger, func() []string) {
+	var b bytes.Buffer
+	untimed := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	return slog.New(slog.NewTextHandler(&b, &slog.HandlerOptions{ReplaceAttr: untimed})), func() []string {
+		synctest.Wait()
+		defer b.Reset()
+		return strings.Split(strings.TrimSpace(b.String()), "\n")
+	}
+}
+
+func TestAWrongKeyIsToldOncePerNode(t *testing.T) {
+	bubble(t, func(t *testing.T, w *network) {
+		l := receiver(t, w.listen(d1), "t1", "t2", "t3")
+		log, logged := lines()
+		l.log = log
+		start(t, l.Run)
+		wrong := wire.Key{9}
+		start(t, reporter(t, testKey, "t1", 1, w.listen("10.0.0.11:1"), d1).Run)
+		time.Sleep(second)
+		if d := cmp.Diff([]string{`level=INFO msg="node reports" node=t1 from=10.0.0.11:1`}, logged()); d != "" {
+			t.Errorf("at first (-want +got):\n%s", d)
+		}
+		// Nobody can make the director say of a node that it hears that it cannot.
+		start(t, reporter(t, wrong, "t1", 1, w.listen("10.0.0.99:1"), d1).Run)
+		time.Sleep(second)
+		start(t, reporter(t, wrong, "t2", 1, w.listen("10.0.0.12:1"), d1).Run)
+		start(t, reporter(t, wrong, "t3", 1, w.listen("10.0.0.13:1"), d1).Run)
+		time.Sleep(second)
+		got := logged()
+		slices.Sort(got)
+		want := []string{
+			`level=WARN msg="a node's datagrams cannot be opened: its key differs" node=t2 from=10.0.0.12:1`,
+			`level=WARN msg="a node's datagrams cannot be opened: its key differs" node=t3 from=10.0.0.13:1`,
+			`level=WARN msg="refused a datagram; further ones of the kind are only counted" why=wrong-key from=10.0.0.99:1`,
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("with wrong keys (-want +got):\n%s", d)
+		}
+		stop := start(t, reporter(t, testKey, "t2", 1, w.listen("10.0.0.12:2"), d1).Run)
+		time.Sleep(second)
+		stop()
+		time.Sleep(second)
+		want = []string{
+			`level=INFO msg="node reports" node=t2 from=10.0.0.12:2`,
+			`level=INFO msg="node leaves" node=t2`,
+			`level=WARN msg="a node's datagrams cannot be opened: its key differs" node=t2 from=10.0.0.12:1`,
+		}
+		if d := cmp.Diff(want, logged()); d != "" {
+			t.Errorf("after it was right for a while (-want +got):\n%s", d)
+		}
+	})
+}
+
+func TestANodeTellsOfASilentDirector(t *testing.T) {
+	bubble(t, func(t *testing.T, w *network) {
+		start(t, receiver(t, w.listen(d1), "t1").Run)
+		n := reporter(t, testKey, "t1", 1, w.listen("10.0.0.11:1"), d1)
+		log, logged := lines()
+		n.log = log
+		start(t, n.Run)
+		time.Sleep(second)
+		w.cut(func(from, _ netip.AddrPort) bool { return from.String() != d1 })
+		time.Sleep(second)
+		w.cut(func(_, _ netip.AddrPort) bool { return true })
+		time.Sleep(second)
+		want := []string{`level=WARN msg="director is silent" director=d1`, `level=INFO msg="director is heard again" director=d1`}
+		if d := cmp.Diff(want, logged()); d != "" {
+			t.Errorf("logged (-want +got):\n%s", d)
 		}
 	})
 }

@@ -256,7 +256,11 @@ func (r *Reporter) measure() {
 		silent := !slices.ContainsFunc(d.heard, func(t time.Duration) bool { return r.clock.now-t < r.cfg.Timeout })
 		if silent != d.silent {
 			d.silent = silent
-			r.log.Info("director", "director", d.name, "silent", silent)
+			if silent {
+				r.log.Warn("director is silent", "director", d.name)
+			} else {
+				r.log.Info("director is heard again", "director", d.name)
+			}
 		}
 	}
 }

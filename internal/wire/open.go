@@ -40,6 +40,7 @@ func (c *Counts) Map() map[string]uint64 {
 type Opened struct {
 	Verdict  Verdict
 	Peer     *Peer  // who sealed it; nil unless Accepted or Unproven
+	Claimed  *Peer  // whom a WrongKey or Forged one names as its sender, which proves nothing; nil for a stranger
 	Sequence uint64 // its place in the peer's session
 	Newest   bool   // no later one of the session has come before it
 	First    bool   // it began a session: the peer is new, or has been started again
@@ -54,7 +55,11 @@ func (y *Party) Open(b []byte) Opened {
 	body := header + int(b[3])
 	switch {
 	case b[1] != y.id:
-		return Opened{Verdict: WrongKey}
+		o := Opened{Verdict: WrongKey}
+		if body <= len(b) {
+			o.Claimed = y.peers[string(b[header:body])]
+		}
+		return o
 	case Purpose(b[2]) != y.take:
 		return Opened{Verdict: Misplaced}
 	case len(b) < body+challenges+tag:
@@ -73,7 +78,7 @@ func (y *Party) Open(b []byte) Opened {
 	copy(y.nonce[:], b[4:header])
 	plain, err := p.in.Open(y.buf[:0], y.nonce[:], b[body:], b[:body])
 	if err != nil {
-		return Opened{Verdict: Forged}
+		return Opened{Verdict: Forged, Claimed: p}
 	}
 	challenge, echo := binary.BigEndian.Uint64(plain), binary.BigEndian.Uint64(plain[8:])
 	o := Opened{Peer: p, Sequence: seq, Newest: true}

@@ -153,9 +153,16 @@ func TestRefusals(t *testing.T) {
 		{"good", good, Accepted},
 		{"good again", good, Replayed},
 	}
+	if o := director.Open(append([]byte{version, ^director.id, byte(Report), 255}, make([]byte, 60)...)); o.Verdict != WrongKey || o.Claimed != nil {
+		t.Errorf("another key and no room for the name: got %+v, want a wrong key of nobody", o)
+	}
 	for _, tt := range tests {
-		if got := director.Open(tt.b).Verdict; got != tt.want {
-			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
+		o := director.Open(tt.b)
+		if o.Verdict != tt.want {
+			t.Errorf("%s: got %v, want %v", tt.name, o.Verdict, tt.want)
+		}
+		if got, want := o.Claimed != nil, tt.want == WrongKey || tt.want == Forged; got != want {
+			t.Errorf("%s: tells whom it names: %v, want %v", tt.name, got, want)
 		}
 	}
 }
