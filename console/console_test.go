@@ -36,13 +36,14 @@ func sample() Status {
 		Cluster: "shop", Node: "d1", Roles: cluster.Roles(), Version: "v0", Since: since,
 		File: File{Path: "/etc/muster/cluster.yaml", Hash: "c0ffee", Revision: 2, Loaded: since},
 		Director: &Director{
+			Datagrams: map[string]uint64{"accepted": 1000, "wrong-key": 7},
 			Nodes: []Node{
 				{Name: "t1", Roles: []cluster.Role{cluster.Traffic}, Addresses: []string{"10.0.0.11"}, State: cluster.Active, Since: since, Index: 6717, Room: 4000, Busy: 250, Connections: 3, Pools: []string{"web"}},
 				{Name: "t2", Roles: []cluster.Role{cluster.Traffic}, Addresses: []string{"10.0.0.12"}, State: cluster.Out, Reason: "silent for 700ms", Since: since, Wish: cluster.Drain, WishReason: "disk"},
 			},
 			Services: []Service{{
 				Name: "www", Kind: cluster.HTTP, Dispatch: cluster.Proxy, Schedule: "has", Pool: "web", Addresses: []string{"10.0.0.100:80"},
-				Clients: 4, Waiting: 1, Connections: 10, Requests: 100, BytesIn: 1000, BytesOut: 20000, Retries: 2,
+				Clients: 4, Waiting: 1, Connections: 10, Requests: 100, BytesIn: 1000, BytesOut: 20000, Retries: 2, Refused: 5,
 				Codes: map[string]uint64{"2xx": 99, "5xx": 1}, Ended: map[string]uint64{"ok": 99, "no-node": 1},
 				Members: []Member{
 					{Node: "t1", Address: "10.0.0.11:8080", State: cluster.Active, Weight: 65537, Active: 3, Served: 97, Failed: 1, TimeMS: 1.5},
@@ -57,6 +58,7 @@ func sample() Status {
 				Process: &Process{State: "running", Since: since, PID: 42, Restarts: 3, Exit: "exit status 1", Lines: []string{"ready"}},
 			}},
 			Directors: []Hearing{{Director: "d1", LAN: 0, Heard: true, SilentMS: 20}, {Director: "d1", LAN: 1, SilentMS: -1}},
+			Datagrams: map[string]uint64{"accepted": 900, "forged": 1},
 		},
 	}
 }
@@ -146,6 +148,50 @@ func TestAnswers(t *testing.T) {
 				t.Error("405 without Allow")
 			}
 		})
+	}
+}
+
+func TestOnlyWhoMayChangeSomethingSeesWhatApplicationsPrint(t *testing.T) {
+	status := sample() // the same to all, so nobody may cut the lines out of it
+	c := New(Config{Key: key}, Parts{Status: func() Status { return status }}, prometheus.NewRegistry(), quiet)
+	keyless := New(Config{}, Parts{Status: func() Status { return status }}, prometheus.NewRegistry(), quiet)
+	for _, test := range []struct {
+		name    string
+		handler http.Handler
+		auth    string
+		want    bool
+	}{
+		{"anybody", c.Handler(false), "", false},
+		{"a wrong token", c.Handler(false), "Bearer " + strings.Repeat("0", 64), false},
+		{"the token", c.Handler(false), "Bearer " + Token(key), true},
+		{"an empty token where there is no key", keyless.Handler(false), "Bearer ", false},
+		{"the socket", c.Handler(true), "", true},
+	} {
+		r := httptest.NewRequest("GET", "/v1/status", nil)
+		r.Header.Set("Authorization", test.auth)
+		w := httptest.NewRecorder()
+		test.handler.ServeHTTP(w, r)
+		if got := strings.Contains(w.Body.String(), `"lines"`); w.Code != 200 || got != test.want {
+			t.Errorf("%s: got %d with the lines: %v, want 200 and %v", test.name, w.Code, got, test.want)
+		}
+	}
+}
+
+func TestRequestsOfOperatorsAreLogged(t *testing.T) {
+	var log strings.Builder
+	var a asked
+	c := New(Config{Key: key}, a.parts(), prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&log, nil)))
+	for _, node := range []string{"t1", "t2"} {
+		r := httptest.NewRequest("POST", "/v1/nodes/"+node+"/wish", strings.NewReader(`{"wish": "drain"}`))
+		c.Handler(true).ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for _, want := range []string{
+		`level=INFO msg="asked by an operator" path=/v1/nodes/t1/wish from=192.0.2.1:1234` + "\n",
+		`level=WARN msg="asked by an operator, and refused" path=/v1/nodes/t2/wish from=192.0.2.1:1234 error="t2 is the last of pool web"` + "\n",
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("got %s\nwant %s", log.String(), want)
+		}
 	}
 }
 
@@ -337,12 +383,20 @@ func TestServing(t *testing.T) {
 	}
 
 	tcp, local := []string{cfg.Listen[0].String()}, []string{"unix:" + socket}
-	status, err := NewClient(tcp, "").Status(t.Context())
+	status, err := NewClient(local, "").Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(sample(), status); d != "" {
 		t.Errorf("status (-want +got):\n%s", d)
+	}
+	want := sample()
+	want.Traffic.Applications[0].Process.Lines = nil
+	if status, err = NewClient(tcp, "").Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, status); d != "" {
+		t.Errorf("status for anybody (-want +got):\n%s", d)
 	}
 	if err := NewClient(tcp, "").Wish(t.Context(), "t1", cluster.Maint, ""); err == nil || !strings.Contains(err.Error(), "takes the cluster's token") {
 		t.Errorf("wish without a token: %v, want a refusal", err)

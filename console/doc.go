@@ -10,8 +10,8 @@
 //	GET  /readyz                 whether it does its work, and why not
 //
 // It is served on a Unix socket that only its owner may open, and on the admin port of each of the node's addresses.
-// Whoever reaches the admin port may read: nothing that is shown is secret. To change something there takes the token,
-// which everybody who has the cluster key can derive. The port speaks plain HTTP, and a token that travels over it can be
+// Whoever reaches the admin port may read, but for the lines that applications have printed: they are for who may change
+// something. That takes the token there, which everybody who has the cluster key can derive. The port speaks plain HTTP, and a token that travels over it can be
 // read on the way: it belongs on a network that the cluster trusts. On the socket no token is needed.
 //
 // An error is answered as {"error": "...", "hint": "..."}.

@@ -13,7 +13,7 @@ const eventLimit = 256
 type Event struct {
 	Number uint64    `json:"number"` // counts from 1; filled in by Add
 	At     time.Time `json:"at"`     // by the node's clock; filled in by Add
-	Kind   string    `json:"kind"`   // of what changed: node, application, service, file, reports
+	Kind   string    `json:"kind"`   // of what changed: node, wish, application, file, reports
 	Name   string    `json:"name"`
 	Change string    `json:"change"` // such as "active -> out"
 	Reason string    `json:"reason,omitempty"`

@@ -16,6 +16,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	buildInfo    = desc("build_info", "Always 1; the label says what the node runs.", "version")
 	fileRevision = desc("file_revision", "How many files have taken effect since the process began.")
+	datagrams    = desc("report_datagrams_total", "Load reports (kind report) and their answers (beacon) received, by what became of them.", "kind", "verdict")
 	fileRefused  = desc("file_refused", "1 when the newest file was refused, and an older one is in effect.")
 )
 
@@ -33,6 +34,7 @@ var (
 	serviceRequests    = desc("service_requests_total", "Requests of clients.", "service")
 	serviceBytes       = desc("service_bytes_total", "Bytes received from clients (in) and sent to them (out).", "service", "direction")
 	serviceRetries     = desc("service_retries_total", "Requests that were given to another node.", "service")
+	serviceRefused     = desc("service_retries_refused_total", "Retries that the budget did not allow.", "service")
 	serviceResumes     = desc("service_resumes_total", "Answers that one node began and another finished.", "service")
 	serviceResponses   = desc("service_responses_total", "Responses by class of status.", "service", "class")
 	serviceEnded       = desc("service_ended_total", "Requests and connections by how they ended.", "service", "cause")
@@ -93,6 +95,12 @@ func (f figures) count(d *prometheus.Desc, v uint64, labels ...string) {
 	f.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 }
 
+func (f figures) received(kind string, byVerdict map[string]uint64) {
+	for verdict, n := range byVerdict {
+		f.count(datagrams, n, kind, verdict)
+	}
+}
+
 func truth(b bool) float64 {
 	if b {
 		return 1
@@ -110,6 +118,7 @@ func (d *Director) collect(out figures) {
 		out.gauge(nodeBusy, float64(n.Busy)/1000, n.Name)
 		out.gauge(nodeConnections, float64(n.Connections), n.Name)
 	}
+	out.received("report", d.Datagrams)
 	told := map[string]bool{}
 	for _, s := range d.Services {
 		out.gauge(serviceClients, float64(s.Clients), s.Name)
@@ -119,6 +128,7 @@ func (d *Director) collect(out figures) {
 		out.count(serviceBytes, s.BytesIn, s.Name, "in")
 		out.count(serviceBytes, s.BytesOut, s.Name, "out")
 		out.count(serviceRetries, s.Retries, s.Name)
+		out.count(serviceRefused, s.Refused, s.Name)
 		out.count(serviceResumes, s.Resumes, s.Name)
 		for class, n := range s.Codes {
 			out.count(serviceResponses, n, s.Name, class)
@@ -162,6 +172,7 @@ func (t *Traffic) collect(out figures) {
 		out.gauge(loadTerm, term.Value, term.Name)
 	}
 	out.gauge(muted, truth(t.Muted))
+	out.received("beacon", t.Datagrams)
 	for _, a := range t.Applications {
 		out.gauge(applicationUp, truth(a.Check.Up), a.Pool)
 		out.gauge(applicationTook, a.Check.TookMS/1000, a.Pool)

@@ -20,7 +20,7 @@ import (
 	"muster/cluster"
 )
 
-// Token is what a client shows to change something over TCP. It is derived from the cluster key, which it does not
+// Token is what a client shows to change something over TCP, or to see all. It is derived from the cluster key, which it does not
 // betray.
 func Token(key []byte) string {
 	b, err := hkdf.Key(sha256.New, key, nil, "muster console 1 token", 32)
@@ -50,9 +50,9 @@ type route struct {
 	answer       func(*http.Request) (any, error)
 }
 
-func (c *Console) routes() []route {
+func (c *Console) routes(trusted bool) []route {
 	return []route{
-		{"GET", "/v1/status", func(*http.Request) (any, error) { return c.status(), nil }},
+		{"GET", "/v1/status", func(r *http.Request) (any, error) { return c.show(trusted || c.proven(r)), nil }},
 		{"GET", "/v1/events", c.events},
 		{"POST", "/v1/nodes/{name}/wish", c.wish},
 		{"POST", "/v1/reload", c.reload},
@@ -62,7 +62,7 @@ func (c *Console) routes() []route {
 	}
 }
 
-// Handler answers requests. Whoever is trusted needs no token to change something.
+// Handler answers requests. Whoever is trusted needs no token to change something, or to see all.
 func (c *Console) Handler(trusted bool) http.Handler {
 	mux := http.NewServeMux()
 	paths := []string{"/metrics"}
@@ -74,7 +74,7 @@ func (c *Console) Handler(trusted bool) http.Handler {
 		}
 		figures.ServeHTTP(w, r)
 	})
-	for _, route := range c.routes() {
+	for _, route := range c.routes(trusted) {
 		paths = append(paths, strings.ReplaceAll(route.path, "{name}", "NAME"))
 		mux.HandleFunc(route.path, func(w http.ResponseWriter, r *http.Request) {
 			err := allowed(w, r, route.method)
@@ -88,7 +88,7 @@ func (c *Console) Handler(trusted bool) http.Handler {
 			r.Body = http.MaxBytesReader(w, r.Body, bodyLimit)
 			body, err := route.answer(r)
 			if route.method == "POST" {
-				c.log.Info("asked by an operator", "path", r.URL.Path, "from", from(r), "err", err)
+				c.tell(r, err)
 			}
 			write(w, body, err)
 		})
@@ -99,6 +99,15 @@ func (c *Console) Handler(trusted bool) http.Handler {
 		write(w, nil, &Error{http.StatusNotFound, "there is no " + r.URL.Path, hint})
 	})
 	return mux
+}
+
+// tell logs what an operator has asked for.
+func (c *Console) tell(r *http.Request, err error) {
+	if err != nil {
+		c.log.Warn("asked by an operator, and refused", "path", r.URL.Path, "from", from(r), "error", err)
+		return
+	}
+	c.log.Info("asked by an operator", "path", r.URL.Path, "from", from(r))
 }
 
 func from(r *http.Request) string {
@@ -120,8 +129,7 @@ func (c *Console) authorize(w http.ResponseWriter, r *http.Request) error {
 	if c.token == "" {
 		return &Error{http.StatusForbidden, "nothing can be changed over TCP here", "use the Unix socket on the node itself"}
 	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(token), []byte(c.token)) == 1 {
+	if c.proven(r) {
 		return nil
 	}
 	w.Header().Set("WWW-Authenticate", "Bearer")
@@ -129,6 +137,31 @@ func (c *Console) authorize(w http.ResponseWriter, r *http.Request) error {
 		http.StatusUnauthorized, "to change something takes the cluster's token",
 		"use muster with the cluster key, or the Unix socket on the node itself",
 	}
+}
+
+// proven says whether a request has the token.
+func (c *Console) proven(r *http.Request) bool {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return c.token != "" && strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare([]byte(token), []byte(c.token)) == 1
+}
+
+// show is the status, to who may see all of it or to anybody: what applications print is not everybody's.
+func (c *Console) show(all bool) Status {
+	s := c.status()
+	if s.Traffic == nil || all {
+		return s
+	}
+	traffic := *s.Traffic
+	traffic.Applications = slices.Clone(traffic.Applications)
+	for i, a := range traffic.Applications {
+		if a.Process != nil {
+			process := *a.Process
+			process.Lines = nil
+			traffic.Applications[i].Process = &process
+		}
+	}
+	s.Traffic = &traffic
+	return s
 }
 
 func (c *Console) events(r *http.Request) (any, error) {

@@ -29,8 +29,9 @@ type File struct {
 
 // A Director shows the cluster's nodes and services as it sees them.
 type Director struct {
-	Nodes    []Node    `json:"nodes"`
-	Services []Service `json:"services"`
+	Nodes     []Node            `json:"nodes"`
+	Services  []Service         `json:"services"`
+	Datagrams map[string]uint64 `json:"datagrams,omitempty"` // load reports received, by what became of them
 }
 
 // A Node is what a director makes of one node.
@@ -67,6 +68,7 @@ type Service struct {
 	BytesIn     uint64            `json:"bytes_in"`        // from clients
 	BytesOut    uint64            `json:"bytes_out"`       // to clients
 	Retries     uint64            `json:"retries"`         // requests that were given to another node
+	Refused     uint64            `json:"retries_refused"` // retries that the budget did not allow
 	Resumes     uint64            `json:"resumes"`         // answers that one node began and another finished
 	Codes       map[string]uint64 `json:"codes,omitempty"` // responses by class: "2xx"
 	Ended       map[string]uint64 `json:"ended,omitempty"` // requests and connections by how they ended; "ok" is well
@@ -103,6 +105,8 @@ type Traffic struct {
 	Muted        bool          `json:"muted"` // it sends no reports
 	Applications []Application `json:"applications"`
 	Directors    []Hearing     `json:"directors"`
+
+	Datagrams map[string]uint64 `json:"datagrams,omitempty"` // beacons received, by what became of them
 }
 
 // A Term is one figure of a load index.
@@ -134,8 +138,8 @@ type Process struct {
 	Since    time.Time `json:"since"`
 	PID      int       `json:"pid,omitempty"`
 	Restarts int       `json:"restarts"`
-	Exit     string    `json:"exit,omitempty"` // how the last one ended
-	Lines    []string  `json:"lines,omitempty"`
+	Exit     string    `json:"exit,omitempty"`  // how the last one ended
+	Lines    []string  `json:"lines,omitempty"` // the last that it printed; for who may change something
 }
 
 // A Hearing says whether a traffic node and a director hear each other on one LAN.

@@ -44,6 +44,9 @@ func TestANodeIsCutOffAndNoRequestFails(t *testing.T) {
 	c := found(t, three)
 	c.start("t1", "t2", "d1")
 	c.become(cluster.Active, "t1", "t2")
+	if in, out := c.node("d1").Status().Director.Datagrams, c.node("t1").Status().Traffic.Datagrams; in["accepted"] == 0 || out["accepted"] == 0 {
+		t.Errorf("d1 counts reports %v, t1 their answers %v; want some accepted", in, out)
+	}
 	c.under("www", "/", "hello", func() {
 		if err := c.client("t2").Mute(t.Context(), true); err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ func (n *Node) Status() console.Status {
 }
 
 func (d *director) status(f *config.File) *console.Director {
-	s := &console.Director{Nodes: []console.Node{}, Services: []console.Service{}}
+	s := &console.Director{Nodes: []console.Node{}, Services: []console.Service{}, Datagrams: d.receiver.Status().Datagrams}
 	figures := map[string]request.Status{}
 	for _, v := range d.proxy.Status() {
 		figures[v.Service] = v
@@ -68,7 +68,7 @@ func serviceStatus(s *config.Service, v request.Status) console.Service {
 	to := console.Service{
 		Name: s.Name, Kind: s.Kind, Dispatch: s.Dispatch, Schedule: string(s.Schedule), Pool: s.Pool, Addresses: texts(s.Addresses()),
 		Clients: v.Clients, Waiting: v.Waiting, Connections: v.Connections, Requests: v.Requests,
-		BytesIn: v.BytesIn, BytesOut: v.BytesOut, Retries: v.Retries, Resumes: v.Resumes, Ended: v.Ended,
+		BytesIn: v.BytesIn, BytesOut: v.BytesOut, Retries: v.Retries, Refused: v.BudgetSpent, Resumes: v.Resumes, Ended: v.Ended,
 		Duration: &console.Histogram{Bounds: request.Buckets[:], Counts: v.Duration, Sum: v.DurationSum},
 		Codes:    map[string]uint64{}, Members: []console.Member{},
 	}
@@ -105,7 +105,7 @@ func (n *Node) trafficStatus(f *config.File) *console.Traffic {
 			{Name: "memory pressure", Value: r.MemoryPressure},
 			{Name: "bandwidth free", Value: r.Free, Unit: "bits per second"},
 		},
-		Applications: n.traffic.status(), Directors: []console.Hearing{},
+		Applications: n.traffic.status(), Directors: []console.Hearing{}, Datagrams: report.Datagrams,
 	}
 	for _, d := range report.Directors {
 		for lan, silent := range d.Silent {
