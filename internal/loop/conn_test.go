@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -443,5 +444,16 @@ func TestTimerOnALoop(t *testing.T) {
 	})
 	if at := <-fired; at < due {
 		t.Errorf("fired %d ns early", due-at)
+	}
+}
+
+func TestAdviceNamesTheSettingOfTheFamily(t *testing.T) {
+	for addr, want := range map[string]string{
+		"10.0.0.100:80":    "or set net.ipv4.ip_nonlocal_bind=1 where another director has it",
+		"[2001:db8::1]:80": "or set net.ipv6.ip_nonlocal_bind=1 where another director has it",
+	} {
+		if got := advice(netip.MustParseAddrPort(addr), unix.EADDRNOTAVAIL); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: got %q, want it to end with %q", addr, got, want)
+		}
 	}
 }

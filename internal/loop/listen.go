@@ -53,11 +53,20 @@ func advice(at netip.AddrPort, err error) string {
 	case unix.EADDRINUSE:
 		return fmt.Sprintf("; another program has the port: find it with `ss -ltnp 'sport = :%d'`, or choose another", at.Port())
 	case unix.EADDRNOTAVAIL:
-		return fmt.Sprintf("; no interface of this machine has the address: correct it, or add it (`ip address add %s dev lo`)", at.Addr())
+		return fmt.Sprintf("; no interface of this machine has the address: correct it, or add it (`ip address add %s dev lo`), "+
+			"or set %s=1 where another director has it", at.Addr(), nonlocal(at.Addr()))
 	case unix.EACCES:
 		return "; ports below 1024 need root or the capability NET_BIND_SERVICE"
 	}
 	return ""
+}
+
+// nonlocal is the kernel's setting that lets a program listen on an address that no interface has (ip(7)).
+func nonlocal(a netip.Addr) string {
+	if a.Is6() {
+		return "net.ipv6.ip_nonlocal_bind"
+	}
+	return "net.ipv4.ip_nonlocal_bind"
 }
 
 // LocalAddr is the address that a socket is bound to.
