@@ -111,7 +111,7 @@ func (s *Server) Run(ctx context.Context) error {
 		w.loop.Post(w.start)
 		go func() { ends <- w.loop.Run(loops) }()
 	}
-	s.log.Info("serving", "root", s.site.Load().Root, "addresses", fmt.Sprint(s.addrs), "threads", len(s.workers))
+	s.log.Info("web server serves", "root", s.site.Load().Root, "addresses", fmt.Sprint(s.addrs), "threads", len(s.workers))
 	var err error
 	left := len(s.workers)
 	select {
@@ -127,7 +127,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for ; left > 0; left-- {
 		err = errors.Join(err, <-ends)
 	}
-	s.log.Info("stopped")
+	s.log.Info("web server has stopped")
 	return err
 }
 
