@@ -38,7 +38,7 @@ func TestCheckHost(t *testing.T) {
 		}
 		return strings.Split(strings.ReplaceAll(err.Error(), dir+"/", ""), "\n")
 	}
-	noKey := "cluster key k does not exist: copy it from another node of the cluster, or make one"
+	noKey := "cluster key k does not exist: copy it from another node of the cluster, or make one with `muster key new k`"
 	traffic := []string{
 		noKey,
 		"the root of the application of pool a, www, does not exist: make the directory or change the file",

@@ -62,7 +62,8 @@ write instead. Exit code 0 means that all are right, 3 that one is not. Nothing 
 					wrong = true
 					continue
 				}
-				say(c, "%s: cluster %s, %d nodes, %d pools, %d services: all right\n", path, f.Cluster, len(f.Nodes), len(f.Pools), len(f.Services))
+				say(c, "%s: cluster %s, %s, %s, %s: all right\n", path, f.Cluster,
+					count(len(f.Nodes), "node"), count(len(f.Pools), "pool"), count(len(f.Services), "service"))
 			}
 			if wrong {
 				return coded{errors.New(""), exitFile} // each file has said it
@@ -70,6 +71,14 @@ write instead. Exit code 0 means that all are right, 3 that one is not. Nothing 
 			return nil
 		},
 	}
+}
+
+// count says how many there are of a thing.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
 }
 
 func configShowVerb() *cobra.Command {

@@ -28,7 +28,7 @@ func exitCodesTopic() *cobra.Command {
 
   0  it is done
   1  it went wrong; the message says what, and what to do
-  2  the command line is wrong
+  2  the command line is wrong, or does not say which node of the file this machine is
   3  the cluster's file is missing or wrong
   4  no node that can answer was reached
   5  the node that was asked refused`,

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -70,7 +71,7 @@ One program, and one file that describes the cluster: cluster.yaml.`,
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := root.ExecuteContext(ctx)
-	if err != nil && !begun {
+	if _, told := errors.AsType[coded](err); err != nil && !begun && !told {
 		err = usage("%w; %s`muster --help` lists what there is", err, guess(root, args, err))
 	}
 	return report(errs, err)
@@ -119,7 +120,11 @@ func takes(names ...string) cobra.PositionalArgs {
 		if len(args) == len(names) {
 			return nil
 		}
-		return fmt.Errorf("%s takes %s, and got %d arguments", c.CommandPath(), strings.Join(names, " "), len(args))
+		all := strings.Join(names, " ")
+		if len(args) < len(names) {
+			return usage("name the %s: %s %s", strings.ToLower(names[len(args)]), c.CommandPath(), all)
+		}
+		return usage("%s takes %s, and got %d arguments", c.CommandPath(), all, len(args))
 	}
 }
 

@@ -45,6 +45,9 @@ Signals:
 					return err
 				}
 			}
+			if f.Node(opts.Name) == nil {
+				return coded{f.CheckHost(opts.Name), exitUsage}
+			}
 			opts.Level.Set(f.Log.Level.Slog())
 			return runNode(c.Context(), opts, logger(f, c.ErrOrStderr(), opts.Level))
 		},

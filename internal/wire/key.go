@@ -28,7 +28,7 @@ func ReadKey(path string) (Key, error) {
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Key{}, fmt.Errorf("cluster key %s does not exist: copy it from another node of the cluster, or make one", path)
+		return Key{}, fmt.Errorf("cluster key %s does not exist: copy it from another node of the cluster, or make one with `muster key new %s`", path, path)
 	case err != nil:
 		return Key{}, fmt.Errorf("cluster key %s cannot be read: %w; run as its owner", path, cause(err))
 	}
@@ -70,6 +70,9 @@ func ParseKey(text string) (Key, error) {
 // node that has the old key.
 func WriteKey(path string, k Key) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cluster key %s exists already, and a new one would lock out the nodes that have it: name another file, or move it away", path)
+	}
 	if err != nil {
 		return fmt.Errorf("write cluster key %s: %w", path, cause(err))
 	}
@@ -79,9 +82,6 @@ func WriteKey(path string, k Key) error {
 	}
 	return nil
 }
-
-// Token is what a client of a node's API proves itself with: 64 hex digits that follow from the key and do not betray it.
-func (k Key) Token() string { return hex.EncodeToString(k.derive("api token")) }
 
 // id is the key's number in the header of a datagram. It only tells a wrong key from a forgery, and an old key from a
 // new one; it proves nothing.
