@@ -34,6 +34,7 @@ var (
 	serviceRequests    = desc("service_requests_total", "Requests of clients.", "service")
 	serviceBytes       = desc("service_bytes_total", "Bytes received from clients (in) and sent to them (out).", "service", "direction")
 	serviceRetries     = desc("service_retries_total", "Requests that were given to another node.", "service")
+	lostLines          = desc("access_log_lost_lines_total", "Lines of access logs that were left out because the disk did not keep up.")
 	serviceRefused     = desc("service_retries_refused_total", "Retries that the budget did not allow.", "service")
 	serviceResumes     = desc("service_resumes_total", "Answers that one node began and another finished.", "service")
 	serviceResponses   = desc("service_responses_total", "Responses by class of status.", "service", "class")
@@ -119,6 +120,7 @@ func (d *Director) collect(out figures) {
 		out.gauge(nodeConnections, float64(n.Connections), n.Name)
 	}
 	out.received("report", d.Datagrams)
+	out.count(lostLines, d.LostLines)
 	told := map[string]bool{}
 	for _, s := range d.Services {
 		out.gauge(serviceClients, float64(s.Clients), s.Name)

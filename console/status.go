@@ -32,6 +32,7 @@ type Director struct {
 	Nodes     []Node            `json:"nodes"`
 	Services  []Service         `json:"services"`
 	Datagrams map[string]uint64 `json:"datagrams,omitempty"` // load reports received, by what became of them
+	LostLines uint64            `json:"lost_lines"`          // of access logs, because the disk did not keep up
 }
 
 // A Node is what a director makes of one node.

@@ -30,7 +30,7 @@ func (n *Node) Status() console.Status {
 }
 
 func (d *director) status(f *config.File) *console.Director {
-	s := &console.Director{Nodes: []console.Node{}, Services: []console.Service{}, Datagrams: d.receiver.Status().Datagrams}
+	s := &console.Director{Nodes: []console.Node{}, Services: []console.Service{}, Datagrams: d.receiver.Status().Datagrams, LostLines: d.proxy.LostLines()}
 	figures := map[string]request.Status{}
 	for _, v := range d.proxy.Status() {
 		figures[v.Service] = v

@@ -98,6 +98,9 @@ type NodeStatus struct {
 	Time    time.Duration `json:"time"` // average to the first byte
 }
 
+// LostLines is how many lines of access logs were left out because the disk did not keep up.
+func (p *Proxy) LostLines() uint64 { return p.logs.lost.Load() }
+
 // Status returns the figures of every service, in the order of their names.
 func (p *Proxy) Status() []Status {
 	services := *p.services.Load()

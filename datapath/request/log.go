@@ -1,6 +1,7 @@
 package request
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -20,7 +21,7 @@ type logWriter struct {
 	log     *slog.Logger
 	batches chan batch
 	spare   chan []byte // buffers that have been written
-	dropped atomic.Uint64
+	lost    atomic.Uint64 // lines
 }
 
 type batch struct {
@@ -86,7 +87,7 @@ func (v *view) flushLog(l *logWriter) {
 			v.lines.text = nil
 		}
 	default:
-		l.dropped.Add(1)
+		l.lost.Add(uint64(bytes.Count(v.lines.text, []byte{'\n'})))
 		v.lines.text = v.lines.text[:0]
 	}
 }
