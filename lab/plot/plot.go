@@ -90,7 +90,8 @@ func (p Panel) plot() (*plot.Plot, error) {
 	out := plot.New()
 	out.Title.Text, out.X.Label.Text, out.Y.Label.Text = p.Title, p.X, p.Y
 	out.Y.Min = 0
-	out.Legend.Top, out.Legend.Padding = true, vg.Millimeter
+	// On the left a viewer's wider font does no harm: the text runs away from its colour.
+	out.Legend.Top, out.Legend.Left, out.Legend.Padding = true, true, vg.Millimeter
 	grid := plotter.NewGrid()
 	if p.Groups != nil {
 		grid.Vertical.Width = 0
@@ -105,7 +106,11 @@ func (p Panel) plot() (*plot.Plot, error) {
 			}
 			bars.Color, bars.LineStyle.Width = colour, 0
 			bars.Offset = bar * (vg.Length(i) - vg.Length(len(p.Series)-1)/2)
-			out.Add(bars)
+			values, err := figures(s.Y, bars.Offset)
+			if err != nil {
+				return nil, err
+			}
+			out.Add(bars, values)
 			out.Legend.Add(s.Name, bars)
 			continue
 		}
@@ -127,4 +132,23 @@ func (p Panel) plot() (*plot.Plot, error) {
 	}
 	out.Y.Max *= 1.35 // room for the legend
 	return out, nil
+}
+
+// figures stand above the bars of a series.
+func figures(y []float64, offset vg.Length) (*plotter.Labels, error) {
+	at := plotter.XYLabels{XYs: make(plotter.XYs, len(y)), Labels: make([]string, len(y))}
+	for i, v := range y {
+		at.XYs[i] = plotter.XY{X: float64(i), Y: v}
+		at.Labels[i] = fmt.Sprintf("%.1f", v)
+	}
+	labels, err := plotter.NewLabels(at)
+	if err != nil {
+		return nil, err
+	}
+	labels.Offset = vg.Point{X: offset, Y: vg.Millimeter}
+	for i := range labels.TextStyle {
+		labels.TextStyle[i].XAlign = draw.XCenter
+		labels.TextStyle[i].Font.Size = vg.Points(8)
+	}
+	return labels, nil
 }
