@@ -70,6 +70,7 @@ func (c *client) assign(share int, live *cluster.Live, t *target) {
 	}
 	ex.up = u
 	c.phase = connecting
+	t.owe(c.w)
 	c.timer.Set(int64(c.cfg.Timeouts.Connect))
 }
 
@@ -83,6 +84,7 @@ func (c *client) connected() bool {
 		c.dialFailed()
 		return true
 	}
+	ex.target.heard = c.w.loop.Now()
 	if c.cfg.ProxySend > 0 {
 		ex.up.out.add(&c.w.pool, c.introduction())
 	}
@@ -99,11 +101,9 @@ func (c *client) attach(u *nodeConn) {
 	u.c = c
 	u.uses++
 	ex.up = u
-	if u.t.owed == 0 {
-		u.t.heard = c.w.loop.Now()
+	if c.phase != connecting { // then it owes the answer already
+		u.t.owe(c.w)
 	}
-	u.t.owed++
-	c.w.stir()
 	c.phase = waiting
 	if ex.bodyDone {
 		c.timer.Set(int64(c.cfg.Timeouts.Response))

@@ -256,7 +256,7 @@ func (c *client) letGo(reuse bool) {
 	ex.live.Leave()
 	if u := ex.up; u != nil {
 		ex.up = nil
-		if c.phase == waiting {
+		if c.phase == connecting || c.phase == waiting {
 			u.t.owed--
 		}
 		if reuse {

@@ -20,7 +20,7 @@ import (
 type logWriter struct {
 	log     *slog.Logger
 	batches chan batch
-	spare   chan []byte // buffers that have been written
+	spare   chan []byte   // buffers that have been written
 	lost    atomic.Uint64 // lines
 }
 

@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"muster/cluster"
+	"muster/internal/loop"
 )
 
 const ok2 = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -484,5 +487,49 @@ func TestANewServicesClientsWaitForItsTable(t *testing.T) {
 	without := start(t, Config{Threads: 1}, www(brief))
 	if got := ask(t, without, bye); !strings.HasPrefix(got, "HTTP/1.1 503 ") {
 		t.Errorf("got %q without a table, want 503", got)
+	}
+}
+
+// TestANodeThatIsCutOffIsPassedOver has a node's port swallow connections, as a machine does that has lost its power.
+func TestANodeThatIsCutOffIsPassedOver(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	at := loop.LocalAddr(fd)
+	for range 4 { // its queue is full then, and the kernel drops what comes
+		c, err := loop.Dial(at, netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(c) })
+	}
+	p, table := with(t, www(func(s *Service) { s.Timeouts.Connect = patience }), at, node(t, says(ok2)))
+	answers := make(chan string, 2)
+	for range 2 { // one of the two meets the node, and waits
+		go func() { answers <- ask(t, p, bye) }()
+	}
+	if got := <-answers; !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+		t.Fatalf("got %q, want 200", got)
+	}
+	eventually(t, "the node is passed over", func() bool { return table.Shares[0].Live.Avoided(loop.Monotonic()) })
+	for range 4 {
+		if got := ask(t, p, bye); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Errorf("got %q, want the other node's answer", got)
+		}
+	}
+	out := *table
+	out.Shares = append([]cluster.Share(nil), table.Shares...)
+	out.Shares[0].State, out.Shares[0].Weight = cluster.Out, 0
+	p.SetTable("www", &out)
+	if got := <-answers; !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+		t.Errorf("got %q, want the other node's answer once the node is out", got)
 	}
 }

@@ -24,6 +24,7 @@ func (c *client) openTunnel() {
 	u := c.ex.up
 	u.c = c
 	u.uses++
+	u.t.owed--
 	c.phase = tunnelling
 	c.timer.Set(int64(c.cfg.Timeouts.Tunnel))
 	c.forwardInput()

@@ -60,7 +60,7 @@ type target struct {
 	idle  []*nodeConn // the last used at the end
 	keep  bool        // whether connections may wait here for the next request
 	heard int64       // when a byte last came from it, or it began to owe one
-	owed  int         // requests sent to it that it has not begun to answer
+	owed  int         // connections and answers that it has been asked for and has not begun to give
 }
 
 func newWorker(p *Proxy, index int, l *loop.Loop) *worker {
@@ -180,8 +180,8 @@ func (w *worker) tidy() {
 	}
 }
 
-// watch has new requests pass over nodes that owe answers and have not said a word for long: a frozen one still accepts
-// connections, and would gather requests until its reports are missed.
+// watch has new requests pass over nodes that owe something and have not given a sign of life for long: a frozen one still
+// accepts connections, and one that is cut off refuses none; both would gather requests until their reports are missed.
 func (v *view) watch(now int64) {
 	for i, t := range v.targets {
 		live := v.table.Shares[i].Live
@@ -189,6 +189,15 @@ func (v *view) watch(now int64) {
 			live.Avoid.Store(now + quietLeast)
 		}
 	}
+}
+
+// owe notes that the node has been asked for something.
+func (t *target) owe(w *worker) {
+	if t.owed == 0 {
+		t.heard = w.loop.Now()
+	}
+	t.owed++
+	w.stir()
 }
 
 // closeIdle closes the connections that wait.
