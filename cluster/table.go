@@ -102,7 +102,10 @@ type Live struct {
 	Avoid  atomic.Int64 // not to be chosen before this time (monotonic nanoseconds), if there is another
 	Served atomic.Int64 // responses (http) or connections (tcp) that the node has brought to an end
 	Failed atomic.Int64 // times that it did not: no connection, no response, half a response
-	_      [16]byte
+	// Overdue says that the node's report has not come when it should have. It may be nothing; with an answer that is owed
+	// it is enough to ask another node.
+	Overdue atomic.Bool
+	_       [12]byte
 }
 
 // Full says whether the node is at its limit.

@@ -53,8 +53,9 @@ func newDirector(f *config.File, self *config.Node, key wire.Key, wishes string,
 	}
 	d.receiver, err = report.NewReceiver(report.ReceiverConfig{
 		Name: self.Name, Interval: f.Timings.Report, Timeout: f.Timings.Timeout,
-		Heard:  d.picture.Heard,
-		Silent: d.picture.Gone,
+		Heard:   d.picture.Heard,
+		Overdue: d.picture.Overdue,
+		Silent:  d.picture.Gone,
 	}, key, conns, log)
 	if err != nil {
 		return nil, err

@@ -20,9 +20,10 @@ type ReceiverConfig struct {
 	Interval time.Duration // between beacons to a node; 0 means 200 ms
 	Timeout  time.Duration // a node that is silent for as long is dropped; longer than Interval; 0 means 700 ms
 
-	// Both are called from Run's goroutine, in the order in which things happen, and must not wait. Nil ones are not called.
-	Heard  func(cluster.Load)        // for each new report; the load is the callee's to keep
-	Silent func(node, reason string) // the node is no longer heard, or has said that it leaves
+	// All are called from Run's goroutine, in the order in which things happen, and must not wait. Nil ones are not called.
+	Heard   func(cluster.Load)              // for each new report; the load is the callee's to keep
+	Overdue func(node string, overdue bool) // a report has not come when it should have; or, with false, one has come since
+	Silent  func(node, reason string)       // the node is no longer heard, or has said that it leaves
 }
 
 // The times of the file's defaults, the shortest time between two answers to a node that proves nothing, how long a silent
@@ -68,6 +69,7 @@ type node struct {
 	message  message
 	place    int // in the list; -1: not there
 	lans     []lan
+	overdue  bool
 	locked   bool // it is not heard, and datagrams that name it cannot be opened
 	reports  uint64
 	sessions uint64
@@ -98,6 +100,9 @@ func NewReceiver(cfg ReceiverConfig, key wire.Key, conns []Conn, log *slog.Logge
 	}
 	if cfg.Heard == nil {
 		cfg.Heard = func(cluster.Load) {}
+	}
+	if cfg.Overdue == nil {
+		cfg.Overdue = func(string, bool) {}
 	}
 	if cfg.Silent == nil {
 		cfg.Silent = func(string, string) {}
@@ -324,13 +329,22 @@ func (r *Receiver) drop(n *node) bool {
 	return true
 }
 
-// judge drops the nodes that are silent on all LANs, and returns what is to be called, without the lock, for them.
+// overdueAfter is when a report is overdue, in quarters of the interval: later than one that was sent on time can be read.
+const overdueAfter = 7
+
+// judge drops the nodes that are silent on all LANs, and returns what is to be called, without the lock, for them and for
+// those whose reports are overdue.
 func (r *Receiver) judge() (calls []func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.clock.tick()
 	// From the tail, because a dropped node moves those behind it.
 	for _, n := range slices.Backward(r.list) {
+		newest := slices.MaxFunc(n.lans, func(a, b lan) int { return cmp.Compare(a.heard, b.heard) }).heard
+		if overdue := r.clock.now-newest >= overdueAfter*r.cfg.Interval/4; overdue != n.overdue {
+			n.overdue = overdue
+			calls = append(calls, func() { r.cfg.Overdue(n.name, overdue) })
+		}
 		silent := func(l lan) bool { return !l.addr.IsValid() || r.clock.now-l.heard >= r.cfg.Timeout }
 		if !slices.ContainsFunc(n.lans, func(l lan) bool { return !silent(l) }) {
 			r.drop(n)

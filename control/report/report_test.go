@@ -126,6 +126,31 @@ func TestSilentNodeIsDroppedAndComesBack(t *testing.T) {
 	})
 }
 
+func TestAReportIsOverdueBeforeANodeIsSilent(t *testing.T) {
+	bubble(t, func(t *testing.T, w *network) {
+		l := receiver(t, w.listen(d1), "t1")
+		said := make(chan bool, 16)
+		l.cfg.Overdue = func(_ string, overdue bool) { said <- overdue }
+		start(t, l.Run)
+		n := reporter(t, testKey, "t1", 200, w.listen("10.0.0.11:1"), d1)
+		start(t, n.Run)
+		time.Sleep(second)
+		if got := drain(said); len(got) > 0 {
+			t.Errorf("reports that come on time: got %v", got)
+		}
+		n.Mute(true)
+		time.Sleep(2*interval + interval/4)
+		wantSilent(t, l)
+		n.Mute(false)
+		time.Sleep(seen)
+		synctest.Wait()
+		if got := drain(said); !slices.Equal(got, []bool{true, false}) {
+			t.Errorf("one report left out: got %v, want that it is overdue, and then that it is not", got)
+		}
+		wantSilent(t, l)
+	})
+}
+
 func TestNodeThatStopsSaysSo(t *testing.T) {
 	bubble(t, func(t *testing.T, w *network) {
 		l := receiver(t, w.listen(d1, d1b), "t1")

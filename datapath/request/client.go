@@ -147,7 +147,11 @@ func (c *client) turn() bool {
 			c.cut(ClientGone)
 			return false
 		}
-		if c.out.off != before && c.phase == streaming {
+		switch {
+		case c.phase != streaming:
+		case c.out.empty(): // the node's turn
+			c.timer.Set(c.stallTime())
+		case c.out.off != before:
 			c.timer.Set(int64(c.cfg.Timeouts.Stall))
 		}
 	}

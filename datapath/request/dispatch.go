@@ -84,7 +84,6 @@ func (c *client) connected() bool {
 		c.dialFailed()
 		return true
 	}
-	ex.target.heard = c.w.loop.Now()
 	if c.cfg.ProxySend > 0 {
 		ex.up.out.add(&c.w.pool, c.introduction())
 	}

@@ -12,6 +12,7 @@ type nodeConn struct {
 	in    []byte  // part of a response's head
 	uses  int
 	since int64 // when it began to wait
+	heard int64 // when a byte last came
 	eof   bool
 }
 

@@ -18,7 +18,7 @@ func (c *client) pumpResponse() bool {
 	if err != nil {
 		return c.nodeEnded(err)
 	}
-	u.t.heard = w.loop.Now()
+	u.heard = w.loop.Now()
 	data := w.loop.Scratch[:n]
 	if c.phase == streaming {
 		c.passBody(nil, 0, data)
@@ -90,6 +90,7 @@ func (c *client) readResponse(data []byte) {
 // beginResponse passes the head on, and what has come of the body.
 func (c *client) beginResponse(r *http1.Response, data []byte) {
 	ex, u := &c.ex, c.ex.up
+	u.t.heard = u.heard
 	if !ex.started {
 		ex.firstAt = loop.Monotonic()
 		ex.live.Observe(ex.firstAt - ex.sentAt)
@@ -115,7 +116,7 @@ func (c *client) beginResponse(r *http1.Response, data []byte) {
 	}
 	if r.Body == http1.BodyLength && int64(len(data)-r.Size) < r.Length {
 		c.rememberForResume(r)
-		c.timer.Set(int64(c.cfg.Timeouts.Stall))
+		c.timer.Set(c.stallTime())
 	}
 	ex.started = true
 	head := c.responseHead(r, data)
@@ -158,8 +159,19 @@ func (c *client) passBody(head []byte, size int, data []byte) {
 	case done:
 		c.finish()
 	case c.out.empty():
+		c.timer.Set(c.stallTime())
+	default: // the client's turn
 		c.timer.Set(int64(c.cfg.Timeouts.Stall))
 	}
+}
+
+// stallTime is how long the node may take for the next bytes: not long, when its report is overdue and another node could go
+// on.
+func (c *client) stallTime() int64 {
+	if c.ex.live.Overdue.Load() && c.canResume() {
+		return int64(c.cfg.Timeouts.Out)
+	}
+	return int64(c.cfg.Timeouts.Stall)
 }
 
 // takeResponse says how much of b belongs to the body of the response, and whether it ends with it.

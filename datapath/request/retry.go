@@ -59,18 +59,16 @@ func (c *client) spend() bool {
 	return true
 }
 
-// noticeOut takes a request elsewhere, if it can go elsewhere, when its node has been called out and has given no sign of
-// life for a short while: a node that is only cut off from reporting goes on answering.
+// noticeOut takes a request elsewhere, if it can go elsewhere, when its node has been called out, or its report is overdue,
+// and it has given no sign of life for a short while: a node that is only cut off from reporting goes on answering.
 func (c *client) noticeOut() {
 	ex, t := &c.ex, c.v.table
-	if t == nil || ex.table == t || ex.share < 0 || ex.live == nil {
+	if t == nil || ex.share < 0 || ex.live == nil {
 		return
 	}
-	out := true
-	for i := range t.Shares {
-		if t.Shares[i].Live == ex.live {
-			out = t.Shares[i].State == cluster.Out
-		}
+	out := ex.live.Overdue.Load()
+	if !out && ex.table != t {
+		out = outIn(t, ex.live)
 	}
 	if !out || ex.bodyDue() {
 		return
@@ -78,8 +76,21 @@ func (c *client) noticeOut() {
 	can := c.phase == connecting ||
 		c.phase == waiting && ex.whole && (!ex.wrote || c.cfg.Retry.Idempotent && ex.idempotent) ||
 		c.phase == streaming && c.canResume() && c.out.empty()
-	now := c.w.loop.Now()
-	if due := max(now+1, ex.target.heard+int64(c.cfg.Timeouts.Out)); can && c.timer.Due() > due {
+	now, heard := c.w.loop.Now(), ex.target.heard
+	if c.phase == streaming {
+		heard = ex.up.heard
+	}
+	if due := max(now+1, heard+int64(c.cfg.Timeouts.Out)); can && c.timer.Due() > due {
 		c.timer.Set(due - now)
 	}
+}
+
+// outIn says whether a node is out, or not there at all, in a table.
+func outIn(t *cluster.Table, live *cluster.Live) bool {
+	for i := range t.Shares {
+		if t.Shares[i].Live == live {
+			return t.Shares[i].State == cluster.Out
+		}
+	}
+	return true
 }

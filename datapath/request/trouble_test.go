@@ -203,6 +203,21 @@ func TestAFrozenNodeHoldsNothingUp(t *testing.T) {
 	}
 }
 
+// TestAnOverdueReportAndAnOwedAnswerAreEnough has no new table come: the node's report is overdue, and so is its answer.
+func TestAnOverdueReportAndAnOwedAnswerAreEnough(t *testing.T) {
+	frozen := node(t, func(_ int, c net.Conn, r *bufio.Reader) { _, _ = io.Copy(io.Discard, r) })
+	p, table := with(t, www(), frozen, node(t, says(ok2)))
+	table.Shares[0].Live.Overdue.Store(true)
+	for range 4 {
+		if got := ask(t, p, bye); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Errorf("got %q, want the other node's answer", got)
+		}
+	}
+	if p.Status()[0].Retries == 0 {
+		t.Error("no request was taken from the node: none had met it")
+	}
+}
+
 func TestAConnectionThatWaitedTooLongIsReplaced(t *testing.T) {
 	// Each connection answers one request, and hangs up when the second comes.
 	at := node(t, func(_ int, c net.Conn, r *bufio.Reader) {
@@ -531,5 +546,38 @@ func TestANodeThatIsCutOffIsPassedOver(t *testing.T) {
 	p.SetTable("www", &out)
 	if got := <-answers; !strings.HasPrefix(got, "HTTP/1.1 200 ") {
 		t.Errorf("got %q, want the other node's answer once the node is out", got)
+	}
+}
+
+// TestAFrozenDownloadGoesOnElsewhere has a node stop in the middle of a document, its connection open, and its report overdue.
+func TestAFrozenDownloadGoesOnElsewhere(t *testing.T) {
+	half := make(chan struct{})
+	frozen := node(t, func(_ int, c net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err != nil {
+			return
+		}
+		_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: %d\r\n\r\n", len(document))
+		_, _ = c.Write(document[:len(document)/2])
+		close(half)
+		_, _ = io.Copy(io.Discard, r)
+	})
+	p, table := with(t, www(), frozen, node(t, breaksOff(`"v1"`, 0)))
+	table.Shares[1].Live.Avoid.Store(1 << 62) // so that the first node gets the request
+	resp, err := http.Get("http://" + p.Addrs()[0].String() + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	<-half
+	table.Shares[0].Live.Overdue.Store(true)
+	out := *table
+	out.Shares = append([]cluster.Share(nil), table.Shares...)
+	out.Shares[0].State, out.Shares[0].Weight = cluster.Out, 0
+	p.SetTable("www", &out)
+	if b, err := io.ReadAll(resp.Body); err != nil || !bytes.Equal(b, document) {
+		t.Errorf("got %d bytes and %v, want the whole document of %d", len(b), err, len(document))
+	}
+	if n := p.Status()[0].Resumes; n != 1 {
+		t.Errorf("got %d resumed, want 1", n)
 	}
 }

@@ -25,6 +25,7 @@ func (c *client) openTunnel() {
 	u.c = c
 	u.uses++
 	u.t.owed--
+	u.t.heard = c.w.loop.Now()
 	c.phase = tunnelling
 	c.timer.Set(int64(c.cfg.Timeouts.Tunnel))
 	c.forwardInput()

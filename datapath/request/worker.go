@@ -59,7 +59,7 @@ type target struct {
 	addr  netip.AddrPort
 	idle  []*nodeConn // the last used at the end
 	keep  bool        // whether connections may wait here for the next request
-	heard int64       // when a byte last came from it, or it began to owe one
+	heard int64       // when it last answered, or began to owe an answer; bytes of a body may have been on their way for long
 	owed  int         // connections and answers that it has been asked for and has not begun to give
 }
 
@@ -171,9 +171,15 @@ func (w *worker) tidy() {
 			again = sweepLater
 		}
 	}
+	overdue := false
 	for _, v := range w.views {
-		v.watch(now)
+		overdue = v.watch(now) || overdue
 		v.flushLog(w.p.logs)
+	}
+	if overdue {
+		for c := w.all.first; c != nil; c = c.next {
+			c.notice()
+		}
 	}
 	if again > 0 {
 		w.sweep.Set(again)
@@ -181,14 +187,17 @@ func (w *worker) tidy() {
 }
 
 // watch has new requests pass over nodes that owe something and have not given a sign of life for long: a frozen one still
-// accepts connections, and one that is cut off refuses none; both would gather requests until their reports are missed.
-func (v *view) watch(now int64) {
+// accepts connections, and one that is cut off refuses none; both would gather requests until their reports are missed. It
+// says whether the report of such a node is overdue as well.
+func (v *view) watch(now int64) (overdue bool) {
 	for i, t := range v.targets {
 		live := v.table.Shares[i].Live
 		if patience := max(quietLeast, 8*live.Time.Load()); t.owed > 0 && now-t.heard > patience {
 			live.Avoid.Store(now + quietLeast)
+			overdue = overdue || live.Overdue.Load()
 		}
 	}
+	return overdue
 }
 
 // owe notes that the node has been asked for something.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -86,6 +87,21 @@ func TestLiveStays(t *testing.T) {
 }
 
 // All at once, for the race detector; afterwards a snapshot is in itself consistent.
+func TestAnOverdueReportChangesNoState(t *testing.T) {
+	p := NewPicture(Config{}, slog.New(slog.DiscardHandler))
+	p.Configure([]cluster.Node{{Name: "t1", Roles: []cluster.Role{cluster.Traffic}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}, Weight: 100}},
+		[]Pool{{Name: "web", Nodes: []string{"t1"}, Port: 80}})
+	p.Heard(cluster.Load{Node: "t1", Index: 1, Apps: []cluster.App{{Pool: "web", Up: true}}})
+	for _, overdue := range []bool{true, false} {
+		p.Overdue("t1", overdue)
+		m := p.Members("web")[0]
+		if m.State != cluster.Active || m.Live.Overdue.Load() != overdue {
+			t.Errorf("overdue %t: got %s and %t, want active, and the data path told", overdue, m.State, m.Live.Overdue.Load())
+		}
+	}
+	p.Overdue("nobody", true)
+}
+
 func TestFromManyGoroutines(t *testing.T) {
 	p := picture("t1", "t2", "t3")
 	changes, stop := p.Watch()

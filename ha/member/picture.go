@@ -110,6 +110,18 @@ func (p *Picture) Silent(name string, silent time.Duration) {
 	p.Gone(name, fmt.Sprintf("silent for %s", silent.Round(time.Millisecond)))
 }
 
+// Overdue notes that a node's report has not come when it should have, or that one has come since. That changes no state:
+// the data path alone may act on it, where that cannot harm.
+func (p *Picture) Overdue(name string, overdue bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.byName[name]; n != nil {
+		for _, pl := range n.places {
+			pl.live.Overdue.Store(overdue)
+		}
+	}
+}
+
 // Gone notes that a node is not there, and why: it has said that it stops, say.
 func (p *Picture) Gone(name, why string) {
 	p.update(func(now time.Time) {
