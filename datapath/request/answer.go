@@ -50,7 +50,7 @@ func (c *client) answer(status int, cause Cause) {
 		c.cut(cause)
 		return
 	}
-	if c.ex.bodyDue() || c.partial || c.ex.headAt == 0 {
+	if !c.ex.bodyDone {
 		c.keep = false
 	}
 	if c.ex.headAt == 0 {
@@ -77,19 +77,13 @@ func (c *client) say(status int, cause Cause, text string) {
 	if status == 503 {
 		b = append(b, "Retry-After: 1\r\n"...)
 	}
-	switch {
-	case !c.keep:
-		b = append(b, "Connection: close\r\n"...)
-	case ex.oldClient:
-		b = append(b, "Connection: keep-alive\r\n"...)
-	}
-	b = append(b, '\r', '\n')
+	b = append(c.appendConnection(b), '\r', '\n')
 	if ex.verb != http1.HEAD {
 		b = append(b, body...)
 	}
 	if c.write(b) {
 		c.endExchange(false)
-		c.partial, c.half = false, nil
+		c.half = nil
 		c.after()
 	}
 }

@@ -41,10 +41,9 @@ type client struct {
 	phase    phase
 	timer    loop.Timer
 	in       []byte         // came, and has not been looked at or is part of a head
-	partial  bool           // in has been looked at: it is not a whole head
-	half     *http1.Request // knows how far; nil when the head came whole
+	half     *http1.Request // in has been looked at and is not a whole head; this knows how far it goes
 	out      pending        // towards the client
-	eof      bool           // the client has sent its end
+	eof      bool           // the client of a tunnel has sent its end
 	keep     bool           // another request may follow the one under way
 	requests int
 	lingered int    // bytes thrown away
@@ -186,7 +185,7 @@ func (c *client) turn() bool {
 func (c *client) readHead() bool {
 	w := c.w
 	data := c.in
-	if data == nil || c.partial {
+	if data == nil || c.half != nil {
 		n, err := c.conn.Read(w.loop.Scratch[:readFirst])
 		if err != nil {
 			return c.readFailed(err)
@@ -210,7 +209,7 @@ func (c *client) readHead() bool {
 	}
 	switch err := r.Parse(data, &c.cfg.Limits.Head); {
 	case err == nil:
-		c.partial, c.half = false, nil
+		c.half = nil
 		used := c.startExchange(r, data)
 		c.keepInput(data, used)
 		if c.phase == reading {
@@ -218,8 +217,7 @@ func (c *client) readHead() bool {
 		}
 		return true
 	case err == http1.ErrMore:
-		if !c.partial {
-			c.partial = true
+		if c.half == nil {
 			c.half = &http1.Request{}
 			c.timer.Set(int64(c.cfg.Timeouts.Head))
 		}
@@ -263,7 +261,7 @@ func (c *client) readFailed(err error) bool {
 // linger sends the end of what is said, and goes on reading for a while: a connection that is closed with bytes unread is
 // reset, and the reset may overtake the answer (RFC 9112 9.6).
 func (c *client) linger() {
-	if c.eof || c.conn.CloseWrite() != nil {
+	if c.conn.CloseWrite() != nil {
 		c.close()
 		return
 	}
@@ -293,10 +291,6 @@ func (c *client) late() {
 		}
 		c.close()
 	case reading:
-		if !c.partial { // nothing has come at all
-			c.close()
-			return
-		}
 		c.answer(408, HeadTimeout)
 	case queued:
 		c.leaveQueue()
@@ -307,7 +301,7 @@ func (c *client) late() {
 		c.ex.live.Avoid.Store(c.w.loop.Now() + avoidTime)
 		c.attemptFailed(ConnectFailed)
 	case waiting:
-		if c.ex.bodyDue() && c.ex.flushed() {
+		if !c.ex.bodyDone && c.ex.flushed() {
 			c.answer(408, BodyTimeout)
 		} else {
 			c.attemptFailed(NodeTimeout)

@@ -80,7 +80,7 @@ func (c *client) startExchange(r *http1.Request, data []byte) int {
 	ex.share = -1
 	ex.ask = cluster.Ask{Key: c.key, Port: c.from.Port()}
 	ex.headAt = loop.Monotonic()
-	c.keep = r.KeepAlive && !c.eof && !c.v.s.gone.Load() && !c.w.p.draining.Load() &&
+	c.keep = r.KeepAlive && !c.v.s.gone.Load() && !c.w.p.draining.Load() &&
 		(c.cfg.Limits.Requests == 0 || c.requests < c.cfg.Limits.Requests)
 
 	// The body's beginning, if any has come, goes into the replay with the head.
@@ -126,9 +126,6 @@ func (ex *exchange) takeBody(b []byte) (n int, err error) {
 	}
 	return n, err
 }
-
-// bodyDue says whether more of the request is to come from the client.
-func (ex *exchange) bodyDue() bool { return !ex.bodyDone }
 
 // flushed says whether the node has taken all that has come of the request.
 func (ex *exchange) flushed() bool {

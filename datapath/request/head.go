@@ -131,13 +131,18 @@ func (c *client) responseHead(r *http1.Response, data []byte) []byte {
 	if ex.mode == chunked {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
+	b = append(c.appendConnection(b), '\r', '\n')
+	c.w.head = b
+	return b
+}
+
+// appendConnection appends what the client must be told of whether another request may follow.
+func (c *client) appendConnection(b []byte) []byte {
 	switch {
 	case !c.keep:
 		b = append(b, "Connection: close\r\n"...)
-	case ex.oldClient:
+	case c.ex.oldClient:
 		b = append(b, "Connection: keep-alive\r\n"...)
 	}
-	b = append(b, '\r', '\n')
-	c.w.head = b
 	return b
 }

@@ -21,7 +21,7 @@ func (c *client) attemptFailed(why Cause) {
 	} else if ex.share >= 0 && ex.table == c.v.table {
 		ex.ask.Tried(ex.share)
 	}
-	may := !ex.wrote || c.cfg.Retry.Idempotent && ex.idempotent
+	again := c.mayRepeat()
 	resuming := ex.started && c.canResume()
 	c.letGo(false)
 	c.phase = reading
@@ -37,7 +37,7 @@ func (c *client) attemptFailed(why Cause) {
 			why = Truncated
 		}
 		c.cut(why)
-	case may && ex.whole && ex.attempts < c.cfg.Retry.Attempts && c.spend():
+	case again && ex.attempts < c.cfg.Retry.Attempts && c.spend():
 		ex.retries++
 		c.v.count.Retries.Add(1)
 		c.dispatch()
@@ -46,6 +46,13 @@ func (c *client) attemptFailed(why Cause) {
 	default:
 		c.answer(502, why)
 	}
+}
+
+// mayRepeat says whether the request can be sent once more: all of it is still here, and no node can have acted on it, or
+// doing it twice is doing it once.
+func (c *client) mayRepeat() bool {
+	ex := &c.ex
+	return ex.whole && (!ex.wrote || c.cfg.Retry.Idempotent && ex.idempotent)
 }
 
 // spend takes a retry from the budget, which fills with the requests: when everything fails, retries must not double the
@@ -70,11 +77,11 @@ func (c *client) noticeOut() {
 	if !out && ex.table != t {
 		out = outIn(t, ex.live)
 	}
-	if !out || ex.bodyDue() {
+	if !out || !ex.bodyDone {
 		return
 	}
 	can := c.phase == connecting ||
-		c.phase == waiting && ex.whole && (!ex.wrote || c.cfg.Retry.Idempotent && ex.idempotent) ||
+		c.phase == waiting && c.mayRepeat() ||
 		c.phase == streaming && c.canResume() && c.out.empty()
 	now, heard := c.w.loop.Now(), ex.target.heard
 	if c.phase == streaming {
