@@ -60,11 +60,11 @@ func (c *Chunked) Next(b []byte) (data []byte, n int, done bool, err error) {
 	for i, ch := range b {
 		switch c.state {
 		case inSize:
-			if class[ch]&isHex != 0 {
+			if IsHex(ch) {
 				if c.n++; c.n > sizeDigits || c.left >= 1<<59 {
 					return nil, i, false, errChunkLarge
 				}
-				c.left = c.left<<4 | uint64(hexValue(ch))
+				c.left = c.left<<4 | uint64(HexValue(ch))
 				continue
 			}
 			if c.n == 0 {
@@ -200,7 +200,11 @@ func (c *Chunked) trailer(ch byte) error {
 	return nil
 }
 
-func hexValue(c byte) byte {
+// IsHex says whether the byte is a hexadecimal digit.
+func IsHex(c byte) bool { return class[c]&isHex != 0 }
+
+// HexValue is what a hexadecimal digit counts.
+func HexValue(c byte) byte {
 	if c <= '9' {
 		return c - '0'
 	}

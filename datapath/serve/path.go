@@ -1,6 +1,10 @@
 package serve
 
-import "strings"
+import (
+	"strings"
+
+	"muster/datapath/http1"
+)
 
 // clean decodes a path and makes it canonical: one slash between names. It returns a status to refuse it with, or 0.
 //
@@ -10,10 +14,10 @@ func clean(dst, path []byte) ([]byte, int) {
 	for i := 0; i < len(path); i++ {
 		c := path[i]
 		if c == '%' {
-			if i+2 >= len(path) || !hex(path[i+1]) || !hex(path[i+2]) {
+			if i+2 >= len(path) || !http1.IsHex(path[i+1]) || !http1.IsHex(path[i+2]) {
 				return nil, 400
 			}
-			c = unhex(path[i+1])<<4 | unhex(path[i+2])
+			c = http1.HexValue(path[i+1])<<4 | http1.HexValue(path[i+2])
 			i += 2
 			if c == '/' {
 				return nil, 404
@@ -48,17 +52,6 @@ func hidden(path string) bool {
 		path = in
 	}
 	return strings.Contains(path, "/.")
-}
-
-func hex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
-}
-
-func unhex(c byte) byte {
-	if c <= '9' {
-		return c - '0'
-	}
-	return c&0xf + 9
 }
 
 // appendEscaped appends a canonical path so that it can stand in a Location or a link.
