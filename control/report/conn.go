@@ -24,9 +24,7 @@ func Listen(addrs []netip.AddrPort) ([]Conn, error) {
 	for _, a := range addrs {
 		c, err := listen(a)
 		if err != nil {
-			for _, c := range conns {
-				_ = c.Close() // nothing was sent on it
-			}
+			closeAll(conns)
 			switch {
 			case errors.Is(err, syscall.EADDRINUSE):
 				return nil, fmt.Errorf("listen for reports on UDP %s: another program has the port; stop it, or set ports.report", a)
@@ -38,6 +36,12 @@ func Listen(addrs []netip.AddrPort) ([]Conn, error) {
 		conns = append(conns, c)
 	}
 	return conns, nil
+}
+
+func closeAll(conns []Conn) {
+	for _, c := range conns {
+		_ = c.Close() // datagrams have no end to lose
+	}
 }
 
 // read takes what has arrived on every LAN, and returns how many datagrams that were.

@@ -171,11 +171,7 @@ func (r *Receiver) beat() time.Duration {
 // It looks into the sockets eight times an interval and does not wait for each datagram: to be woken costs several times
 // what a report does. A report so comes late by at most an eighth of the interval.
 func (r *Receiver) Run(ctx context.Context) error {
-	defer func() {
-		for _, c := range r.conns {
-			_ = c.Close() // datagrams have no end to lose
-		}
-	}()
+	defer closeAll(r.conns)
 	timer := time.NewTimer(r.beat())
 	defer timer.Stop()
 	r.mu.Lock()

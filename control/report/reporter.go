@@ -198,11 +198,7 @@ func (r *Reporter) now() {
 //
 // It looks for beacons four times an interval, as the Receiver looks for reports.
 func (r *Reporter) Run(ctx context.Context) error {
-	defer func() {
-		for _, c := range r.conns {
-			_ = c.Close() // datagrams have no end to lose
-		}
-	}()
+	defer closeAll(r.conns)
 	tick := time.NewTicker(r.beat())
 	defer tick.Stop()
 	again := time.NewTimer(0) // when the next report may be sent at once
