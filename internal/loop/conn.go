@@ -206,15 +206,10 @@ func (c *Conn) Err() error {
 // Dial begins a connection and returns its descriptor; it is there when the socket becomes writable and Conn.Err is nil.
 // A valid from is the local address to come from.
 func Dial(to netip.AddrPort, from netip.Addr) (int, error) {
-	family := unix.AF_INET
-	if to.Addr().Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := stream(to)
 	if err != nil {
-		return -1, fmt.Errorf("socket: %w", err)
+		return -1, err
 	}
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // slower without it, no more
 	if from.IsValid() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1) // fewer ports without it, no more
 		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0))); err != nil {
@@ -226,6 +221,20 @@ func Dial(to netip.AddrPort, from netip.Addr) (int, error) {
 		rawClose(fd)
 		return -1, fmt.Errorf("connect to %s: %w", to, err)
 	}
+	return fd, nil
+}
+
+// stream opens a non-blocking TCP socket of the address's family.
+func stream(of netip.AddrPort) (int, error) {
+	family := unix.AF_INET
+	if of.Addr().Is6() {
+		family = unix.AF_INET6
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // slower without it, no more; accepted sockets inherit it
 	return fd, nil
 }
 

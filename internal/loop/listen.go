@@ -24,17 +24,12 @@ func Accept(listener int) (fd int, from netip.AddrPort, err error) {
 // Listen opens a non-blocking listening socket. A port of 0 lets the kernel choose; LocalAddr tells what it chose. The error
 // says what is in the way, and what to do about it.
 func Listen(at netip.AddrPort, backlog int) (int, error) {
-	family := unix.AF_INET
-	if at.Addr().Is6() {
-		family = unix.AF_INET6
-	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := stream(at)
 	if err != nil {
-		return -1, fmt.Errorf("socket: %w", err)
+		return -1, err
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) // without it a restart waits for old connections
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // accepted sockets inherit it
-	if family == unix.AF_INET6 {
+	if at.Addr().Is6() {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1) // [::]:80 beside 0.0.0.0:80
 	}
 	if err := unix.Bind(fd, sockaddr(at)); err != nil {
