@@ -44,9 +44,14 @@ func (d *drill) steps() []step {
 	}
 }
 
-// killNode kills a node's process, and starts it when the director has noticed.
+// killNode kills a node's process, as a power cut does.
 func (d *drill) killNode(ctx context.Context, node string) error {
-	d.Signal(node, syscall.SIGKILL)
+	return d.end(ctx, node, syscall.SIGKILL)
+}
+
+// end ends a node's process by the signal, and starts it when the director has noticed.
+func (d *drill) end(ctx context.Context, node string, how syscall.Signal) error {
+	d.Signal(node, how)
 	if err := d.gone(ctx, node, cluster.Out); err != nil {
 		return err
 	}
@@ -64,11 +69,7 @@ func (d *drill) start(ctx context.Context, node string) error {
 
 // restart stops a node as systemd would, and starts it.
 func (d *drill) restart(ctx context.Context, node string) error {
-	d.Signal(node, syscall.SIGTERM)
-	if err := d.gone(ctx, node, cluster.Out); err != nil {
-		return err
-	}
-	return d.start(ctx, node)
+	return d.end(ctx, node, syscall.SIGTERM)
 }
 
 // killApplication kills the process that serves, which is its node's to start again.
