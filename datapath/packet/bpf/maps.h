@@ -1,0 +1,83 @@
+//go:build ignore
+
+// The maps: what the program knows. Every one has a bound; user space sets those of the LRU maps before it loads.
+
+#pragma once
+
+#include "types.h"
+
+#define MAP(name, kind, k, v, n)                                                                                       \
+	struct {                                                                                                       \
+		__uint(type, kind);                                                                                    \
+		__uint(max_entries, n);                                                                                \
+		__type(key, k);                                                                                        \
+		__type(value, v);                                                                                      \
+	} name SEC(".maps")
+
+MAP(services, BPF_MAP_TYPE_HASH, struct front, struct service, FRONTS);
+MAP(fronts, BPF_MAP_TYPE_ARRAY, u32, struct front, FRONTS);
+MAP(nodes, BPF_MAP_TYPE_ARRAY, u32, struct node, NODES);
+MAP(ways, BPF_MAP_TYPE_ARRAY, u32, struct way, NODES);
+
+// Established flows, and what is not yet known to be more than a first packet: a flood of the latter only pushes out its
+// own kind.
+MAP(flows, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 262144);
+MAP(unconfirmed, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 65536);
+MAP(datagrams, BPF_MAP_TYPE_LRU_HASH, struct datagram_key, struct datagram, 8192);
+
+// nat: which senders and ports are nodes, so that nothing else is looked up as a reply. The key's vip is the node's
+// address; port 0 is every port.
+MAP(replies, BPF_MAP_TYPE_HASH, struct front, u32, NODES);
+
+struct inner_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__uint(value_size, sizeof(struct table));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SERVICES);
+	__type(key, u32);
+	__array(values, struct inner_table);
+} tables SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct source_key);
+	__type(value, u32);
+} sources SEC(".maps");
+
+MAP(rates, BPF_MAP_TYPE_LRU_HASH, struct rate_key, struct rate, 65536);
+
+MAP(node_live, BPF_MAP_TYPE_ARRAY, u32, struct node_live, NODES);
+MAP(service_live, BPF_MAP_TYPE_ARRAY, u32, struct service_live, SERVICES);
+MAP(node_counts, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct node_count, NODES);
+MAP(service_counts, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct service_count, SERVICES);
+
+// Reasons by service: place service*REASONS + reason.
+MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, u32, u64, SERVICES * 16);
+
+MAP(vlans, BPF_MAP_TYPE_HASH, struct vlan_key, u32, 4096); // the VLAN interface of a port and tag
+MAP(ports, BPF_MAP_TYPE_HASH, u32, struct port, 4096);     // the port and tag of a VLAN interface
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+// What user space may change while the program runs.
+struct settings {
+	u32 events;      // bits: 1 << event_kind
+	u32 mix;         // random, so that nobody can choose addresses that share slots
+	struct addr v4, v6; // the director's own addresses: sources of tunnels and of ICMP errors that name no other
+};
+MAP(settings, BPF_MAP_TYPE_ARRAY, u32, struct settings, 1);
+
+// Types that no map names, for the Go side.
+const struct table *unused_table __attribute__((unused));
+const struct event *unused_event __attribute__((unused));
