@@ -9,7 +9,7 @@
 SEC("xdp")
 int director(struct xdp_md *ctx)
 {
-	return XDP_PASS;
+	return settings.events > 1 << 30 ? XDP_DROP : XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

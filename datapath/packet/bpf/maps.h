@@ -71,12 +71,12 @@ struct {
 } events SEC(".maps");
 
 // What user space may change while the program runs.
-struct settings {
-	u32 events;      // bits: 1 << event_kind
-	u32 mix;         // random, so that nobody can choose addresses that share slots
-	struct addr v4, v6; // the director's own addresses: sources of tunnels and of ICMP errors that name no other
+struct setting {
+	u32 events;         // which it wants to hear of: bits 1 << event_kind
+	u32 mix;            // random, so that nobody can choose addresses that share slots
+	struct addr v4, v6; // the director's own: sources of tunnels and of ICMP errors, where the way names no other
 };
-MAP(settings, BPF_MAP_TYPE_ARRAY, u32, struct settings, 1);
+struct setting settings;
 
 // Types that no map names, for the Go side.
 const struct table *unused_table __attribute__((unused));
