@@ -10,6 +10,7 @@ type Member struct {
 	Node   string
 	Addr   netip.AddrPort // where its application listens
 	State  State
+	Gone   bool    // see Share
 	Weight int     // as configured, 0..1000; 100 is the norm
 	Ramp   float64 // slow start: the part of its share that it gets yet, above 0 to 1
 	Index  Index   // HAS index of its newest report
@@ -35,6 +36,7 @@ type Share struct {
 	Node   string
 	Addr   netip.AddrPort
 	State  State
+	Gone   bool   // the node itself is silent, has left or is in maintenance: what it had is lost. An application that is merely down keeps its connections (HAS 3.19.1: quiescent)
 	Weight uint32 // 0: it keeps its connections and gets no new ones
 	Live   *Live  // never nil
 }

@@ -90,7 +90,7 @@ func (p *policy) Table(pool string, members []cluster.Member) *cluster.Table {
 	t := &cluster.Table{Pool: pool, Schedule: p.name, Shares: make([]cluster.Share, len(members)), Choose: p.choose}
 	p.weighAll(members)
 	for i, m := range members {
-		t.Shares[i] = cluster.Share{Node: m.Node, Addr: m.Addr, State: m.State, Weight: points(p.parts[i]), Live: m.Live}
+		t.Shares[i] = cluster.Share{Node: m.Node, Addr: m.Addr, State: m.State, Gone: m.Gone, Weight: points(p.parts[i]), Live: m.Live}
 	}
 	if p.slots != nil {
 		p.slots(p, t, members)

@@ -161,7 +161,7 @@ func TestTurnsAreBoundedAndInProportion(t *testing.T) {
 		}
 		var u turns
 		list := u.order(shares)
-		if len(list) > max(mostTurns, turnsPerNode*len(weights))+len(weights) || (len(list) == 0) != (sum == 0) {
+		if len(list) > min(max(turnsWanted, turnsPerNode*len(weights))+len(weights), mostTurns) || (len(list) == 0) != (sum == 0) {
 			t.Fatalf("%d turns for %d nodes", len(list), len(weights))
 		}
 		got := make([]float64, len(weights))
@@ -170,11 +170,23 @@ func TestTurnsAreBoundedAndInProportion(t *testing.T) {
 		}
 		for i, w := range weights {
 			want := float64(w) / sum * float64(len(list))
-			if (w == 0) != (got[i] == 0) || w > 0 && math.Abs(got[i]-want) > 1+want*float64(len(weights))/mostTurns {
+			if (w == 0) != (got[i] == 0) || w > 0 && math.Abs(got[i]-want) > 1+want*float64(len(weights))/turnsWanted {
 				t.Fatalf("weight %d of %g: %g of %d turns", w, sum, got[i], len(list))
 			}
 		}
 	})
+}
+
+// A table of the kernel has 65,537 slots, and a pool at most 4,096 nodes.
+func TestTurnsOfTheLargestPoolFitTheKernel(t *testing.T) {
+	shares := make([]cluster.Share, 4096)
+	for i := range shares {
+		shares[i].Weight = uint32(1 + i%3*9999)
+	}
+	var u turns
+	if n := len(u.order(shares)); n < 60_000 || n > 65_536 {
+		t.Errorf("got %d turns, want about and at most 65,536", n)
+	}
 }
 
 // Every policy gives each node its part, where nothing is under way but what it gave itself.

@@ -4,10 +4,12 @@ import (
 	"muster/cluster"
 )
 
-// A turn order has at most this many turns, or turnsPerNode for each node if that is more.
+// A turn order has about this many turns, or turnsPerNode for each node if that is more, and never more than a table of the
+// kernel has slots.
 const (
-	mostTurns    = 4096
+	turnsWanted  = 4096
 	turnsPerNode = 64
+	mostTurns    = 1 << 16
 )
 
 // Turns lays out the order of a table's turns: each node's turns in proportion to its weight, and spread as evenly as they
@@ -65,7 +67,7 @@ func (u *turns) quotas(shares []cluster.Share) (length, nodes int) {
 			sum, divisor, nodes = sum+w, gcd(divisor, w), nodes+1
 		}
 	}
-	most := uint64(max(mostTurns, turnsPerNode*nodes))
+	most := uint64(min(max(turnsWanted, turnsPerNode*nodes), mostTurns-nodes)) // rounding up gives each node one more at most
 	u.quota = append(u.quota[:0], make([]uint32, len(shares))...)
 	before := uint64(0)
 	for i := range shares {

@@ -98,6 +98,7 @@ func NewPicture(cfg Config, log *slog.Logger) *Picture {
 func (p *Picture) Heard(l cluster.Load) {
 	p.update(func(now time.Time) {
 		if n := p.byName[l.Node]; n != nil {
+			p.changed = p.changed || n.gone != "" || n.heard.IsZero() // it may be out as before, but is not gone any more
 			n.load, n.heard, n.gone = l, now, ""
 			p.loads = true
 			p.judge(n, now)
@@ -126,6 +127,7 @@ func (p *Picture) Overdue(name string, overdue bool) {
 func (p *Picture) Gone(name, why string) {
 	p.update(func(now time.Time) {
 		if n := p.byName[name]; n != nil {
+			p.changed = p.changed || n.gone == "" // it may have been out before, but what it had is lost only now
 			n.gone = why
 			p.judge(n, now)
 		}

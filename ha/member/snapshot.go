@@ -94,7 +94,7 @@ func (p *Picture) Snapshot() *Snapshot {
 		s.Nodes = append(s.Nodes, state)
 	}
 	for _, w := range p.pools {
-		s.Pools = append(s.Pools, PoolState{w.Name, w.members(now)})
+		s.Pools = append(s.Pools, PoolState{w.Name, p.members(w, now)})
 	}
 	return s
 }
@@ -105,17 +105,18 @@ func (p *Picture) Members(pool string) []cluster.Member {
 	defer p.mu.Unlock()
 	for _, w := range p.pools {
 		if w.Name == pool {
-			return w.members(time.Now())
+			return p.members(w, time.Now())
 		}
 	}
 	return nil
 }
 
-func (w *pool) members(now time.Time) []cluster.Member {
+func (p *Picture) members(w *pool, now time.Time) []cluster.Member {
 	list := make([]cluster.Member, len(w.places))
 	for i, pl := range w.places {
+		_, present := p.presence(pl.node, true)
 		list[i] = cluster.Member{
-			Node: pl.node.Name, Addr: pl.addr(), State: pl.state, Weight: pl.node.Weight, Ramp: pl.ramped(now),
+			Node: pl.node.Name, Addr: pl.addr(), State: pl.state, Gone: !present, Weight: pl.node.Weight, Ramp: pl.ramped(now),
 			Index: pl.node.load.Index, Room: pl.node.load.Room, Live: pl.live,
 		}
 	}

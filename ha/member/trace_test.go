@@ -219,6 +219,8 @@ func (tr *trace) expect(what string, want []string) error {
 					got = append(got, fmt.Sprintf("index=%d", m.Index))
 				case "limit":
 					got = append(got, fmt.Sprintf("limit=%d", m.Live.Limit.Load()))
+				case "gone":
+					got = append(got, fmt.Sprintf("gone=%v", m.Gone))
 				case "active":
 					got = append(got, fmt.Sprintf("active=%d", m.Live.Active.Load()))
 				case "addr":
