@@ -9,14 +9,14 @@ import (
 
 // A Config says where a Forwarder works and how much it may keep.
 type Config struct {
-	Interfaces []string     // ports to attach to; empty: those that hold Addresses
-	Addresses  []netip.Addr // the director's own, one per LAN and family: outer sources of tunnels, senders of ICMP errors
-	Mode       Mode
-	Pin        string // a directory on a bpffs, made if need be: what it holds outlives the process; empty: nothing does
-	Seed       uint32 // of the hash from clients to slots, secret, the same on all directors; 0: drawn once
-	Flows      int    // most established flows; 0: 262,144
-	Pending    int    // most first packets not yet followed by a second; 0: 65,536
-	Sources    int    // most entries of all source lists together; 0: 65,536
+	Interfaces  []string     // ports to attach to; empty: those that hold Addresses
+	Addresses   []netip.Addr // the director's own, one per LAN and family: outer sources of tunnels, senders of ICMP errors
+	Mode        Mode
+	Pin         string // a directory on a bpffs, made if need be: what it holds outlives the process; empty: nothing does
+	Seed        uint32 // of the hash from clients to slots, secret, the same on all directors; 0: drawn once
+	Flows       int    // most established flows; 0: 262,144
+	Unconfirmed int    // most first packets not yet followed by a second; 0: 65,536
+	Sources     int    // most entries of all source lists together; 0: 65,536
 
 	// Happened is told of flows as they come and go, from one goroutine of Run, which waits for it. It may keep the slice.
 	// Nil: nobody wants to know.
@@ -107,7 +107,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	def(&c.Flows, 262_144)
-	def(&c.Pending, 65_536)
+	def(&c.Unconfirmed, 65_536)
 	def(&c.Sources, 65_536)
 	return c
 }

@@ -23,13 +23,13 @@ type FlowState uint8
 
 // The states of a flow.
 const (
-	Pending     FlowState = iota + 1 // nothing but its first packet has come
+	Unconfirmed FlowState = iota + 1 // nothing but its first packet has come
 	Established                      // a second one has
 	Closing                          // a FIN has come
 	Closed                           // a RST has come
 )
 
-var stateNames = [...]string{"none", "pending", "established", "closing", "closed"}
+var stateNames = [...]string{"none", "unconfirmed", "established", "closing", "closed"}
 
 func (s FlowState) String() string { return stateNames[s] }
 

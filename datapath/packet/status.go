@@ -5,13 +5,13 @@ import "time"
 // Status is all that a Forwarder can say of itself at one moment. Counters run since the maps were made, which may be
 // longer ago than the process.
 type Status struct {
-	Ports    []PortStatus    `json:"ports"`
-	Services []ServiceStatus `json:"services"` // in the order of their names
-	Flows    Fill            `json:"flows"`    // those whose second packet has come
-	Pending  Fill            `json:"pending"`  // those of which nothing but the first has
-	Nodes    Fill            `json:"nodes"`    // in pools of services
-	Sources  Fill            `json:"sources"`  // entries of source lists
-	States   map[string]int  `json:"states"`   // flows by FlowState
+	Ports       []PortStatus    `json:"ports"`
+	Services    []ServiceStatus `json:"services"`    // in the order of their names
+	Flows       Fill            `json:"flows"`       // those whose second packet has come
+	Unconfirmed Fill            `json:"unconfirmed"` // those of which nothing but the first has
+	Nodes       Fill            `json:"nodes"`       // in pools of services
+	Sources     Fill            `json:"sources"`     // entries of source lists
+	States      map[string]int  `json:"states"`      // flows by FlowState
 	// What went past, by reason, of packets that are no service's.
 	Reasons map[string]uint64 `json:"reasons"`
 	Expired uint64            `json:"expired"`     // flows ended because they were idle
@@ -46,16 +46,16 @@ type PortStatus struct {
 
 // ServiceStatus is what one service has done.
 type ServiceStatus struct {
-	Service  string            `json:"service"`
-	Dispatch string            `json:"dispatch"`
-	Schedule string            `json:"schedule"` // empty: no table yet
-	Packets  uint64            `json:"packets"`  // from clients
-	Bytes    uint64            `json:"bytes"`
-	Flows    uint64            `json:"flows"`   // whose second packet has come
-	Pending  uint64            `json:"pending"` // whose first packet has come
-	Active   int64             `json:"active"`  // flows that are not closed
-	Reasons  map[string]uint64 `json:"reasons"` // packets that went nowhere, or elsewhere; those that occurred
-	Nodes    []NodeStatus      `json:"nodes"`
+	Service     string            `json:"service"`
+	Dispatch    string            `json:"dispatch"`
+	Schedule    string            `json:"schedule"` // empty: no table yet
+	Packets     uint64            `json:"packets"`  // from clients
+	Bytes       uint64            `json:"bytes"`
+	Flows       uint64            `json:"flows"`       // whose second packet has come
+	Unconfirmed uint64            `json:"unconfirmed"` // whose first packet has come
+	Active      int64             `json:"active"`      // flows that are not closed
+	Reasons     map[string]uint64 `json:"reasons"`     // packets that went nowhere, or elsewhere; those that occurred
+	Nodes       []NodeStatus      `json:"nodes"`
 }
 
 // NodeStatus is what one node of a service has got.
