@@ -99,14 +99,15 @@ func onVeth(o Options) (*ground, error) {
 		}
 		return out
 	}
+	clients, under, nodes := g.spaces[0], g.spaces[1], g.spaces[2]
 	err := errors.Join(
 		testbed.Cable(
-			testbed.Port{Space: g.clients.Space, Name: "proxy", Addresses: wide(netip.AddrFrom4([4]byte{10, 0, 1, 2}))},
-			testbed.Port{Space: g.under.Space, Name: "clients", Addresses: wide(g.front)},
+			testbed.Port{Space: clients, Name: "proxy", Addresses: wide(netip.AddrFrom4([4]byte{10, 0, 1, 2}))},
+			testbed.Port{Space: under, Name: "clients", Addresses: wide(g.front)},
 		),
 		testbed.Cable(
-			testbed.Port{Space: g.nodes.Space, Name: "proxy", Addresses: wide(g.webs...)},
-			testbed.Port{Space: g.under.Space, Name: "nodes", Addresses: wide(g.back)},
+			testbed.Port{Space: nodes, Name: "proxy", Addresses: wide(g.webs...)},
+			testbed.Port{Space: under, Name: "nodes", Addresses: wide(g.back)},
 		),
 	)
 	if err != nil {

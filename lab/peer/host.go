@@ -5,15 +5,19 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
-
-	"muster/lab/testbed"
 )
+
+// A Space is a network, or a whole machine, that a thread can be moved into: testbed.Space, testbed.Machine. Enter locks the
+// calling goroutine to its thread; leave undoes what can be undone.
+type Space interface {
+	Enter() (leave func(), err error)
+}
 
 // A Host is where a server runs, as if on a machine of its own. The zero Host is any processor, in the network of this
 // process.
 type Host struct {
-	Space *testbed.Space // its network; nil means that of this process
-	CPUs  []int          // none means any
+	Space Space // where it runs; nil means beside this process
+	CPUs  []int // none means any
 }
 
 // Do calls f on a thread of the host, and returns when f has: the sockets that f makes and the programs that it starts
@@ -34,6 +38,9 @@ func (h Host) do(f func() error) error {
 		if err := unix.SchedSetaffinity(0, &set); err != nil {
 			return fmt.Errorf("keep to processors %v: %w", h.CPUs, err)
 		}
+	}
+	if h.Space == nil {
+		return f()
 	}
 	leave, err := h.Space.Enter()
 	if err != nil {
