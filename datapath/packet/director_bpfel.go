@@ -19,8 +19,8 @@ type directorDatagram struct {
 	Node    uint32
 	Front   uint32
 	Service uint16
-	Pad     uint16
-	Pad2    uint32
+	Flags   uint16
+	Pad     uint32
 }
 
 type directorDatagramKey struct {
@@ -33,10 +33,20 @@ type directorDatagramKey struct {
 		_ structs.HostLayout
 		W [4]uint32
 	}
-	Id    uint32
-	Proto uint8
-	Pad   [3]uint8
+	Id     uint32
+	Proto  uint8
+	Newest uint8
+	Pad    uint16
 }
+
+type directorDispatch uint32
+
+const (
+	directorDispatchDR   directorDispatch = 1
+	directorDispatchIPIP directorDispatch = 2
+	directorDispatchGUE  directorDispatch = 3
+	directorDispatchNAT  directorDispatch = 4
+)
 
 type directorEvent struct {
 	_    structs.HostLayout
@@ -45,6 +55,15 @@ type directorEvent struct {
 	Kind uint32
 	Pad  uint32
 }
+
+type directorEventKind uint32
+
+const (
+	directorEventKindE_NEW          directorEventKind = 1
+	directorEventKindE_ESTABLISHED  directorEventKind = 2
+	directorEventKindE_CLOSED       directorEventKind = 3
+	directorEventKindE_NO_NEIGHBOUR directorEventKind = 4
+)
 
 type directorFlow struct {
 	_       structs.HostLayout
@@ -57,6 +76,15 @@ type directorFlow struct {
 	Flags   uint8
 }
 
+type directorFlowFlag uint32
+
+const (
+	directorFlowFlagF_REPLY    directorFlowFlag = 1
+	directorFlowFlagF_COUNTED  directorFlowFlag = 2
+	directorFlowFlagF_FIN      directorFlowFlag = 4
+	directorFlowFlagF_NODE_FIN directorFlowFlag = 8
+)
+
 type directorFlowKey struct {
 	_   structs.HostLayout
 	Src struct {
@@ -67,11 +95,21 @@ type directorFlowKey struct {
 		_ structs.HostLayout
 		W [4]uint32
 	}
-	Sport uint16
 	Dport uint16
 	Proto uint8
-	Pad   [3]uint8
+	Whole uint8
+	Sport uint16
+	Pad   uint16
 }
+
+type directorFlowState uint32
+
+const (
+	directorFlowStateSYN_SEEN    directorFlowState = 1
+	directorFlowStateESTABLISHED directorFlowState = 2
+	directorFlowStateCLOSING     directorFlowState = 3
+	directorFlowStateCLOSED      directorFlowState = 4
+)
 
 type directorFront struct {
 	_   structs.HostLayout
@@ -81,8 +119,15 @@ type directorFront struct {
 	}
 	Port  uint16
 	Proto uint8
-	Pad   uint8
+	Whole uint8
 }
+
+type directorLost uint32
+
+const (
+	directorLostMOVE  directorLost = 0
+	directorLostRESET directorLost = 1
+)
 
 type directorMember struct {
 	_      structs.HostLayout
@@ -99,6 +144,8 @@ type directorNode struct {
 	Port  uint16
 	Flags uint16
 	Limit uint32
+	Mtu   uint32
+	Pad   uint32
 }
 
 type directorNodeCount struct {
@@ -110,22 +157,41 @@ type directorNodeCount struct {
 	ReplyBytes   uint64
 }
 
+type directorNodeFlag uint32
+
+const (
+	directorNodeFlagN_GONE  directorNodeFlag = 1
+	directorNodeFlagN_LOCAL directorNodeFlag = 2
+)
+
 type directorNodeLive struct {
 	_      structs.HostLayout
 	Active int64
 }
+
+type directorPick uint32
+
+const (
+	directorPickBY_TURN     directorPick = 1
+	directorPickBY_SOURCE   directorPick = 2
+	directorPickBY_FLOW     directorPick = 3
+	directorPickBY_CHANCE   directorPick = 4
+	directorPickLESS_OF_TWO directorPick = 5
+	directorPickLEAST       directorPick = 6
+)
 
 type directorPort struct {
 	_       structs.HostLayout
 	Ifindex uint32
 	Vlan    uint16
 	Mtu     uint16
+	Mac     [6]uint8
+	Pad     uint16
 }
 
 type directorRate struct {
-	_      structs.HostLayout
-	At     uint64
-	Tokens uint64
+	_    structs.HostLayout
+	Full uint64
 }
 
 type directorRateKey struct {
@@ -137,6 +203,30 @@ type directorRateKey struct {
 		W [4]uint32
 	}
 }
+
+type directorReason uint32
+
+const (
+	directorReasonR_PASSED        directorReason = 0
+	directorReasonR_NO_NODE       directorReason = 1
+	directorReasonR_NO_ROUTE      directorReason = 2
+	directorReasonR_NO_NEIGHBOUR  directorReason = 3
+	directorReasonR_TOO_BIG       directorReason = 4
+	directorReasonR_DENIED        directorReason = 5
+	directorReasonR_RATE          directorReason = 6
+	directorReasonR_MALFORMED     directorReason = 7
+	directorReasonR_STRANGE       directorReason = 8
+	directorReasonR_CONFLICT      directorReason = 9
+	directorReasonR_FULL          directorReason = 10
+	directorReasonR_GONE_MOVED    directorReason = 11
+	directorReasonR_GONE_RESET    directorReason = 12
+	directorReasonR_UNKNOWN_RESET directorReason = 13
+	directorReasonR_ICMP_ERROR    directorReason = 14
+	directorReasonR_FRAGMENT      directorReason = 15
+	directorReasonR_TTL           directorReason = 16
+	directorReasonR_LOOP          directorReason = 17
+	directorReasonREASONS         directorReason = 18
+)
 
 type directorService struct {
 	_           structs.HostLayout
@@ -164,15 +254,25 @@ type directorServiceCount struct {
 	Unconfirmed uint64
 }
 
+type directorServiceFlag uint32
+
+const (
+	directorServiceFlagS_LIST   directorServiceFlag = 1
+	directorServiceFlagS_DENY   directorServiceFlag = 2
+	directorServiceFlagS_HASHED directorServiceFlag = 4
+)
+
 type directorServiceLive struct {
 	_    structs.HostLayout
 	Turn uint64
+	Pad  [7]uint64
 }
 
 type directorSetting struct {
 	_      structs.HostLayout
+	Mix    uint64
 	Events uint32
-	Mix    uint32
+	Epoch  uint32
 	V4     struct {
 		_ structs.HostLayout
 		W [4]uint32
@@ -209,47 +309,63 @@ type directorVlanKey struct {
 }
 
 type directorWay struct {
-	_       structs.HostLayout
-	Until   uint64
-	Ifindex uint32
-	Vlan    uint16
-	Mtu     uint16
-	Dst     [6]uint8
-	Src     [6]uint8
-	Pad     uint32
-	From    struct {
+	_  structs.HostLayout
+	To struct {
 		_ structs.HostLayout
 		W [4]uint32
 	}
+	From struct {
+		_ structs.HostLayout
+		W [4]uint32
+	}
+	Until   uint64
+	Ifindex uint32
+	Epoch   uint32
+	Dst     [6]uint8
+	Src     [6]uint8
+	Vlan    uint16
+	Mtu     uint16
+	Reason  uint32
+	Pad     uint32
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	directorMapDatagrams     = "datagrams"
-	directorMapEvents        = "events"
-	directorMapFlows         = "flows"
-	directorMapFronts        = "fronts"
-	directorMapNodeCounts    = "node_counts"
-	directorMapNodeLive      = "node_live"
-	directorMapNodes         = "nodes"
-	directorMapPorts         = "ports"
-	directorMapRates         = "rates"
-	directorMapReasons       = "reasons"
-	directorMapReplies       = "replies"
-	directorMapServiceCounts = "service_counts"
-	directorMapServiceLive   = "service_live"
-	directorMapServices      = "services"
-	directorMapSources       = "sources"
-	directorMapTables        = "tables"
-	directorMapUnconfirmed   = "unconfirmed"
-	directorMapVlans         = "vlans"
-	directorMapWays          = "ways"
-	directorProgDirector     = "director"
-	directorVarSettings      = "settings"
-	directorVarUnusedEvent   = "unused_event"
-	directorVarUnusedTable   = "unused_table"
+	directorMapClientWays        = "client_ways"
+	directorMapDatagrams         = "datagrams"
+	directorMapEvents            = "events"
+	directorMapFlows             = "flows"
+	directorMapFronts            = "fronts"
+	directorMapNodeCounts        = "node_counts"
+	directorMapNodeLive          = "node_live"
+	directorMapNodes             = "nodes"
+	directorMapPorts             = "ports"
+	directorMapRates             = "rates"
+	directorMapReasons           = "reasons"
+	directorMapReplies           = "replies"
+	directorMapServiceCounts     = "service_counts"
+	directorMapServiceLive       = "service_live"
+	directorMapServices          = "services"
+	directorMapSources           = "sources"
+	directorMapTables            = "tables"
+	directorMapUnconfirmed       = "unconfirmed"
+	directorMapVlans             = "vlans"
+	directorMapWays              = "ways"
+	directorProgDirector         = "director"
+	directorVarSettings          = "settings"
+	directorVarUnusedDispatch    = "unused_dispatch"
+	directorVarUnusedEvent       = "unused_event"
+	directorVarUnusedEventKind   = "unused_event_kind"
+	directorVarUnusedFlowFlag    = "unused_flow_flag"
+	directorVarUnusedFlowState   = "unused_flow_state"
+	directorVarUnusedLost        = "unused_lost"
+	directorVarUnusedNodeFlag    = "unused_node_flag"
+	directorVarUnusedPick        = "unused_pick"
+	directorVarUnusedReason      = "unused_reason"
+	directorVarUnusedServiceFlag = "unused_service_flag"
+	directorVarUnusedTable       = "unused_table"
 )
 
 // loadDirector returns the embedded CollectionSpec for director.
@@ -301,6 +417,7 @@ type directorProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorMapSpecs struct {
+	ClientWays    *ebpf.MapSpec `ebpf:"client_ways"`
 	Datagrams     *ebpf.MapSpec `ebpf:"datagrams"`
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	Flows         *ebpf.MapSpec `ebpf:"flows"`
@@ -326,9 +443,18 @@ type directorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorVariableSpecs struct {
-	Settings    *ebpf.VariableSpec `ebpf:"settings"`
-	UnusedEvent *ebpf.VariableSpec `ebpf:"unused_event"`
-	UnusedTable *ebpf.VariableSpec `ebpf:"unused_table"`
+	Settings          *ebpf.VariableSpec `ebpf:"settings"`
+	UnusedDispatch    *ebpf.VariableSpec `ebpf:"unused_dispatch"`
+	UnusedEvent       *ebpf.VariableSpec `ebpf:"unused_event"`
+	UnusedEventKind   *ebpf.VariableSpec `ebpf:"unused_event_kind"`
+	UnusedFlowFlag    *ebpf.VariableSpec `ebpf:"unused_flow_flag"`
+	UnusedFlowState   *ebpf.VariableSpec `ebpf:"unused_flow_state"`
+	UnusedLost        *ebpf.VariableSpec `ebpf:"unused_lost"`
+	UnusedNodeFlag    *ebpf.VariableSpec `ebpf:"unused_node_flag"`
+	UnusedPick        *ebpf.VariableSpec `ebpf:"unused_pick"`
+	UnusedReason      *ebpf.VariableSpec `ebpf:"unused_reason"`
+	UnusedServiceFlag *ebpf.VariableSpec `ebpf:"unused_service_flag"`
+	UnusedTable       *ebpf.VariableSpec `ebpf:"unused_table"`
 }
 
 // directorObjects contains all objects after they have been loaded into the kernel.
@@ -351,6 +477,7 @@ func (o *directorObjects) Close() error {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorMaps struct {
+	ClientWays    *ebpf.Map `ebpf:"client_ways"`
 	Datagrams     *ebpf.Map `ebpf:"datagrams"`
 	Events        *ebpf.Map `ebpf:"events"`
 	Flows         *ebpf.Map `ebpf:"flows"`
@@ -374,6 +501,7 @@ type directorMaps struct {
 
 func (m *directorMaps) Close() error {
 	return _DirectorClose(
+		m.ClientWays,
 		m.Datagrams,
 		m.Events,
 		m.Flows,
@@ -400,9 +528,18 @@ func (m *directorMaps) Close() error {
 //
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorVariables struct {
-	Settings    *ebpf.Variable `ebpf:"settings"`
-	UnusedEvent *ebpf.Variable `ebpf:"unused_event"`
-	UnusedTable *ebpf.Variable `ebpf:"unused_table"`
+	Settings          *ebpf.Variable `ebpf:"settings"`
+	UnusedDispatch    *ebpf.Variable `ebpf:"unused_dispatch"`
+	UnusedEvent       *ebpf.Variable `ebpf:"unused_event"`
+	UnusedEventKind   *ebpf.Variable `ebpf:"unused_event_kind"`
+	UnusedFlowFlag    *ebpf.Variable `ebpf:"unused_flow_flag"`
+	UnusedFlowState   *ebpf.Variable `ebpf:"unused_flow_state"`
+	UnusedLost        *ebpf.Variable `ebpf:"unused_lost"`
+	UnusedNodeFlag    *ebpf.Variable `ebpf:"unused_node_flag"`
+	UnusedPick        *ebpf.Variable `ebpf:"unused_pick"`
+	UnusedReason      *ebpf.Variable `ebpf:"unused_reason"`
+	UnusedServiceFlag *ebpf.Variable `ebpf:"unused_service_flag"`
+	UnusedTable       *ebpf.Variable `ebpf:"unused_table"`
 }
 
 // directorPrograms contains all programs after they have been loaded into the kernel.

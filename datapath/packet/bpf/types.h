@@ -7,11 +7,12 @@
 
 #define LAYOUT 1
 
-#define SLOTS 65537      // of a share table at most (Maglev 3.4: a prime, 100 times the nodes and more)
-#define MEMBERS 4096     // nodes of a pool at most
-#define SERVICES 1024    // as config/ allows
-#define FRONTS 16384     // addresses and ports of all services
-#define NODES 16384      // nodes of all pools
+#define SLOTS 65537   // of a share table at most (Maglev 3.4: a prime, 100 times the nodes and more)
+#define MEMBERS 4096  // nodes of a pool at most
+#define SERVICES 1024 // as config/ allows; place 0 stands for no service
+#define FRONTS 16384  // addresses and ports of all services
+#define NODES 16384   // nodes of all pools
+#define WAYS_BACK 4096 // to clients, nat: a power of two
 
 typedef __u8 u8;
 typedef __u16 u16;
@@ -52,17 +53,18 @@ struct front {
 	struct addr vip;
 	__be16 port;
 	u8 proto;
-	u8 pad;
+	u8 whole; // 1, with port 0: the address and protocol as such, for packets whose port cannot be read; see `services`
 };
 
-// Flags of a service.
-#define S_LIST 1   // it has an allow or deny list
-#define S_DENY 2   // who is on no list is denied: the service has an allow list
-#define S_HASHED 4 // a TCP packet of no known flow goes where its hash leads; otherwise it is reset (see lost)
+enum service_flag {
+	S_LIST = 1,   // it has an allow or deny list
+	S_DENY = 2,   // who is on no list is denied: the service has an allow list
+	S_HASHED = 4, // a TCP packet of no known flow goes where its hash leads; otherwise it is reset
+};
 
 // A service, under each of its fronts.
 struct service {
-	u32 id;    // 0..SERVICES-1: its place in `tables`, `service_counts`, `service_live`
+	u32 id;    // 1..SERVICES-1: its place in `tables`, `service_counts`, `service_live`
 	u32 front; // 0..FRONTS-1: this front's place in `fronts`
 	u8 dispatch, pick, lost, flags;
 	__be16 gue_port;  // destination of GUE
@@ -71,12 +73,15 @@ struct service {
 	u32 rate, burst;  // new flows a second of one source (IPv4 address, IPv6 /64), and at once; rate 0: no limit
 };
 
-// A flow, as packets from the client have it. With nat there is a second one for what the node sends; see F_REPLY.
+// A flow, as packets from the client have it. With nat there is a second one for what the node sends; see F_REPLY. What
+// follows src is laid out as a front, so that it serves as the key of `services`.
 struct flow_key {
 	struct addr src, dst;
-	__be16 sport, dport; // ICMP queries have no flow; both are 0 for other protocols without ports
+	__be16 dport; // ports are 0 for protocols without them
 	u8 proto;
-	u8 pad[3];
+	u8 whole; // 0
+	__be16 sport;
+	u16 pad;
 };
 
 enum flow_state {
@@ -86,11 +91,16 @@ enum flow_state {
 	CLOSED,  // a RST, or the second FIN (nat)
 };
 
-#define F_REPLY 1  // the key is what the node sends to the client; `front` is what it is rewritten to
-#define F_COUNTED 2 // node_live.active counts it
+enum flow_flag {
+	F_REPLY = 1,   // the key is what the node sends to the client; `front` is what it is rewritten to
+	F_COUNTED = 2, // node_live.active counts it: it is established
+	F_FIN = 4,     // the client has sent its FIN
+	F_NODE_FIN = 8, // nat: so has the node
+};
 
+// The last four bytes change together, by compare and exchange: two CPUs that see the end of a flow count it once.
 struct flow {
-	u64 seen;  // the newest packet, ktime (monotonic) ns
+	u64 seen;  // the newest packet, ktime (monotonic, to a tick) ns
 	u32 node;  // place in `nodes`
 	u32 front; // the service's, place in `fronts`
 	u32 ack;   // TCP: what the client expects next, so that a reset can be sent to it (RFC 5961 3); host order
@@ -98,28 +108,33 @@ struct flow {
 	u8 state, flags;
 };
 
-// Flags of a node.
-#define N_GONE 1  // nothing reaches it: see lost
-#define N_LOCAL 2 // it is this machine: the kernel takes the packet
-
-// A node in one pool of one service. Written by user space, but for the way, which the kernel finds by bpf_fib_lookup and
-// keeps for a moment.
-struct node {
-	struct addr addr; // where it is sent to: next hop (dr), outer destination (tunnel), new destination (nat)
-	__be16 port;      // nat: the application's; 0: the port stays
-	u16 flags;
-	u32 limit;        // most flows at a time, 0: none
+enum node_flag {
+	N_GONE = 1,  // nothing reaches it: see lost
+	N_LOCAL = 2, // it is this machine: the kernel takes the packet
 };
 
-// The way to a node: what bpf_fib_lookup said.
-struct way {
-	u64 until;   // ktime ns after which it is asked again; 0: never asked
-	u32 ifindex; // of the port that sends
-	u16 vlan;    // tag to send with, 0: none; host order
-	u16 mtu;
-	u8 dst[6], src[6];
+// A node in one pool of one service, written by user space.
+struct node {
+	struct addr addr; // where it is sent to: next hop (dr), outer destination (tunnel), new destination (nat)
+	__be16 port;      // nat: the application's; 0: the port stays, as it does for a front of every port
+	u16 flags;
+	u32 limit; // most flows at a time, 0: none
+	u32 mtu;   // of the path to it where that is less than the route's, 0: not known to be
 	u32 pad;
+};
+
+// A way to an address, as bpf_fib_lookup said. Each CPU keeps its own, so that none reads what another is writing.
+struct way {
+	struct addr to;
 	struct addr from; // tunnel: outer source address
+	u64 until;        // ktime ns after which it is asked again; 0: never asked
+	u32 ifindex;      // of the port that sends; 0: there is no way, and reason says why
+	u32 epoch;        // that of settings when it was asked
+	u8 dst[6], src[6]; // as a frame begins
+	u16 vlan;          // tag to send with, 0: none; host order
+	u16 mtu;
+	u32 reason;
+	u32 pad;
 };
 
 struct member {
@@ -137,7 +152,7 @@ struct table {
 
 // Counted by each CPU for itself.
 struct node_count {
-	u64 packets, bytes; // from clients
+	u64 packets, bytes; // from clients; bytes from the IP header on
 	u64 flows;          // confirmed ones
 	u64 reply_packets, reply_bytes; // nat
 };
@@ -148,16 +163,17 @@ struct service_count {
 
 // Shared by all CPUs.
 struct node_live {
-	long long active; // confirmed flows that are not closed; user space mends it after evictions
+	long long active; // flows with F_COUNTED; user space mends it after evictions
 };
 
 struct service_live {
 	u64 turn;
+	u64 pad[7]; // a cache line: services do not slow each other down
 };
 
-// Why a packet of a service went nowhere, or not where one would think. By service; 0 is for what is no service's.
+// Why a packet of a service went nowhere, or not where one would think.
 enum reason {
-	R_PASSED = 0,   // no service's: the kernel's affair
+	R_PASSED,       // no service's: the kernel's affair
 	R_NO_NODE,      // dropped: no node takes new flows
 	R_NO_ROUTE,     // dropped: no route to the node
 	R_NO_NEIGHBOUR, // dropped: the next hop's MAC is not known yet; user space has it resolved
@@ -173,6 +189,8 @@ enum reason {
 	R_UNKNOWN_RESET,// answered by a reset: TCP of no known flow
 	R_ICMP_ERROR,   // an ICMP error that went to its flow's node
 	R_FRAGMENT,     // a later fragment that went to its datagram's node
+	R_TTL,          // dropped, and the client told by ICMP: its time to live ended here (tunnel, nat)
+	R_LOOP,         // dropped: it came from the very node that it would go to (dr)
 	REASONS
 };
 
@@ -181,15 +199,16 @@ struct datagram_key {
 	struct addr src, dst;
 	u32 id;
 	u8 proto;
-	u8 pad[3];
+	u8 newest; // 1, with id 0: of all datagrams between the two the newest, for fragments that overtake their first
+	u16 pad;
 };
 
 struct datagram {
 	u64 seen;
 	u32 node, front;
 	u16 service;
-	u16 pad;
-	u32 pad2;
+	u16 flags; // F_REPLY
+	u32 pad;
 };
 
 // A list entry: LPM over service, then address (mapped, so an IPv4 prefix is 96 bits longer).
@@ -201,7 +220,8 @@ struct source_key {
 
 // The value says what is done: 1 allow, 2 deny.
 
-// New flows of one source: a token bucket.
+// New flows of one source: a bucket that fills at a constant rate, kept as the time at which it is full again (the
+// virtual scheduling of ITU-T I.371), which is one word and so can be changed by compare and exchange.
 struct rate_key {
 	u32 service;
 	u32 pad;
@@ -209,15 +229,14 @@ struct rate_key {
 };
 
 struct rate {
-	u64 at;     // ktime ns when tokens was right
-	u64 tokens; // in thousandths
+	u64 full; // ktime ns
 };
 
 enum event_kind {
 	E_NEW = 1,
 	E_ESTABLISHED,
 	E_CLOSED,
-	E_NO_NEIGHBOUR, // flow.node's next hop must be resolved
+	E_NO_NEIGHBOUR, // the next hop to key.dst must be resolved: a node's address, or a client's (flow.flags has F_REPLY)
 };
 
 // What user space is told, if settings.events has the bit of the kind.
@@ -228,15 +247,17 @@ struct event {
 	u32 pad;
 };
 
-// How a VLAN interface stands in for a port and a tag.
+// How a VLAN interface, or a bond, stands in for a port and a tag.
 struct vlan_key {
 	u32 ifindex; // of the port
-	u16 vlan;    // host order
+	u16 vlan;    // host order; 0: untagged
 	u16 pad;
 };
 
 struct port {
 	u32 ifindex; // of the port that frames of this interface leave by
 	u16 vlan;    // with this tag; 0: none
-	u16 mtu;
+	u16 mtu;     // of the interface, 0: as the route says
+	u8 mac[6];   // its own: what is addressed to another one is none of ours; zero: not known
+	u16 pad;
 };
