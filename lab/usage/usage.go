@@ -1,4 +1,5 @@
-// Package usage reads how much processor time processes have used: what a request costs the process under test.
+// Package usage reads how much processor time was used: by processes, by BPF programs, by the kernel for the packets of a
+// network, and by the whole machine. It is what a request costs the server under test.
 package usage
 
 import (
