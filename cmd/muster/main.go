@@ -21,6 +21,7 @@ func verbs() []*cobra.Command {
 	return []*cobra.Command{
 		demoVerb(),
 		benchVerb(),
+		labVerb(),
 		nodeVerb(),
 		statusVerb(),
 		eventsVerb(),
