@@ -31,6 +31,9 @@
 // busier direction. Links are the interfaces that have hardware, or where there are none (containers), all but lo; one
 // that does not know its speed has Config.Speed.
 //
+// A node whose control group limits its processor time (cgroups, version 1 or 2; containers) has that part of the machine's
+// processors: its CPU is the same part of the BogoMIPS, and its idle that of the machine or of its limit, whichever is less.
+//
 // Busy is the fullest of processors, memory and the fullest link, in per mille.
 //
 // A term whose file is missing is left out, as if there were no shortage of it, and the reading says so.

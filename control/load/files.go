@@ -34,6 +34,12 @@ func (f *file) read() []byte {
 	return f.buf[:n]
 }
 
+func (f *file) close() {
+	if f != nil {
+		_ = f.f.Close() // it was only read
+	}
+}
+
 // processors reads how many processors there are and their BogoMIPS together. Architectures write the name of the field
 // differently; some have none.
 func processors(path string) (n int, bogomips float64, err error) {

@@ -47,11 +47,14 @@ type Meter struct {
 	noBogo                            bool
 	stat, mem, avg, psiCPU, psiMemory *file
 	net                               *links
+	quota                             quota
 
 	mu      sync.Mutex
 	least   uint64
 	at      time.Time
 	use     ratio
+	allowed float64 // processors that the node may use; infinite: all that there are
+	own     float64 // part of those in use
 	cpu     counter
 	memory  counter
 	queue   average
@@ -80,6 +83,7 @@ func New(cfg Config) (*Meter, error) {
 		psiCPU:    open("pressure/cpu", 256),
 		psiMemory: open("pressure/memory", 256),
 		net:       newLinks(cfg, open("net/dev", 64<<10)),
+		quota:     newQuota(cfg),
 	}
 	cpus, bogomips, err := processors(filepath.Join(cfg.Proc, "cpuinfo"))
 	if err != nil && m.stat == nil && m.mem == nil {
@@ -114,7 +118,7 @@ func (m *Meter) Last() Reading {
 func (m *Meter) Read() Reading {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := Reading{Terms: Terms{BogoMIPS: m.bogomips}}
+	r := Reading{}
 	var missing [7]string
 	lack := missing[:0]
 	note := func(ok bool, term string) {
@@ -130,6 +134,7 @@ func (m *Meter) Read() Reading {
 		m.at = now
 		weight := 1 - math.Exp(-dt.Seconds()/smooth.Seconds())
 		note(m.readUse(weight), "cpu use")
+		m.allowed, m.own = m.quota.read(dt, weight)
 		note(m.readQueue(weight), "run queue")
 		note(pressure(m.psiCPU, &m.cpu, dt, weight), "cpu pressure")
 		note(pressure(m.psiMemory, &m.memory, dt, weight), "memory pressure")
@@ -142,7 +147,8 @@ func (m *Meter) Read() Reading {
 		r.Links = m.last.Links
 	}
 	r.Missing = m.last.Missing
-	r.Use, r.Queue, r.CPUPressure, r.MemoryPressure = m.use.value, m.queue.value, m.cpu.value, m.memory.value
+	r.BogoMIPS = m.bogomips * min(1, m.allowed/m.cores)
+	r.Use, r.Queue, r.CPUPressure, r.MemoryPressure = max(m.use.value, m.own), m.queue.value, m.cpu.value, m.memory.value
 	r.Free, r.Fullest = m.free.value, m.fullest.value
 
 	switch {
