@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"muster/cluster"
 )
@@ -51,7 +52,11 @@ func (b *book) take(a netip.AddrPort, c claim) {
 	}
 	if taken {
 		if !c.shares(before) {
-			b.d.say(c.path, fmt.Sprintf("%s is used twice: for %s and for %s", a, before, c), "change the address or the port of one of them")
+			where := a.String()
+			if a.Port() == 0 {
+				where = "every port of " + a.Addr().String()
+			}
+			b.d.say(c.path, fmt.Sprintf("%s is used twice: for %s and for %s", where, before, c), "change the address or the port of one of them")
 		}
 		return
 	}
@@ -68,6 +73,12 @@ func (b *book) take(a netip.AddrPort, c claim) {
 func (d *decoder) checkAddresses(f *File, x index) {
 	tcp, udp := newBook(d), newBook(d)
 	own := map[netip.Addr]string{}
+	every := map[[2]any]string{} // by VIP and whether it is UDP, the service that has all ports
+	for i := range f.Services {
+		if s := &f.Services[i]; s.Dispatch.Kernel() && slices.Contains(s.Ports, AllPorts) {
+			every[[2]any{s.VIP, s.Kind == cluster.UDP}] = s.Name
+		}
+	}
 	for i := range f.Nodes {
 		n := &f.Nodes[i]
 		path := join("nodes", n.Name)
@@ -103,7 +114,16 @@ func (d *decoder) checkAddresses(f *File, x index) {
 			if !s.VIP.IsValid() {
 				at = fmt.Sprintf("%s.listen[%d]", path, j)
 			}
-			tcp.take(a, claim{path: at, what: "service", of: s.Name, director: true})
+			book := tcp
+			if s.Kind == cluster.UDP {
+				book = udp
+			}
+			book.take(a, claim{path: at, what: "service", of: s.Name, director: true})
+			// The kernel's program would not leave a proxy its port.
+			all, ok := every[[2]any{s.VIP, s.Kind == cluster.UDP}]
+			if ok && !s.Dispatch.Kernel() {
+				d.say(at, fmt.Sprintf("service %s takes every port of %s", all, s.VIP), "dispatch this one in the kernel too, or list the ports of "+all)
+			}
 		}
 	}
 }

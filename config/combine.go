@@ -22,6 +22,11 @@ func (d *decoder) checkNodes(f *File, x index) {
 		for i, a := range n.Addresses {
 			d.checkAddress(fmt.Sprintf("%s.addresses[%d]", path, i), a)
 		}
+		for i, name := range n.Interfaces {
+			if at := fmt.Sprintf("%s.interfaces[%d]", path, i); len(name) > 15 || strings.ContainsAny(name, "/: ") {
+				d.say(at, quote(name)+" cannot be the name of a network port", "write it as `ip link` shows it, like eth0")
+			}
+		}
 		for _, o := range n.Applications {
 			p := join(join(path, "applications"), o.Name)
 			if pool := x.pools[o.Name]; pool != nil && d.sound(p) && !slices.Contains(x.poolsOf[n.Name], pool) {
@@ -154,6 +159,7 @@ func (d *decoder) checkZone(x index, p *Pool, path string) {
 }
 
 func (d *decoder) checkServices(f *File, x index) {
+	d.checkRoom(f, x)
 	for i := range f.Services {
 		s := &f.Services[i]
 		path := join("services", s.Name)
@@ -164,6 +170,7 @@ func (d *decoder) checkServices(f *File, x index) {
 		if s.VIP.IsValid() {
 			d.checkAddress(path+".vip", s.VIP)
 		}
+		d.checkDispatch(f, x, s, path)
 		if p := x.pools[s.Pool]; p != nil && len(p.Nodes) > 0 && !slices.ContainsFunc(p.Nodes, func(name string) bool {
 			n := x.nodes[name]
 			return n == nil || n.Weight > 0
@@ -176,7 +183,7 @@ func (d *decoder) checkServices(f *File, x index) {
 		if s.Fallback != nil {
 			d.checkFallback(s, path+".fallback")
 		}
-		if log := s.AccessLog; log.File != "-" && !d.given(path+".access-log.format") {
+		if log := s.AccessLog; log.File != "-" && log.File != "" && !d.given(path+".access-log.format") {
 			d.say(path+".access-log.file", "nothing is written to it, for the format is off by default", "add format: combined, json or off")
 		}
 	}

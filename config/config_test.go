@@ -126,7 +126,7 @@ func TestOneExampleHasEveryKey(t *testing.T) {
 	for path := range d.at {
 		given[plain(path)] = true
 	}
-	each(reflect.ValueOf(f).Elem(), "", "", func(k *key, _ reflect.Value, path, _ string) {
+	each(reflect.ValueOf(f).Elem(), "", func(k *key, _ reflect.Value, path string) {
 		if p := plain(path); !given[p] && !strings.Contains(p, "applications.") {
 			t.Errorf("examples/every-key.yaml does not have %s", p)
 		}
@@ -292,5 +292,65 @@ func TestLookups(t *testing.T) {
 	}
 	if f.Pool("none") != nil || f.Check("none") != nil || f.Node("none") != nil || f.Service("none") != nil {
 		t.Error("got something for a name that is not there")
+	}
+}
+
+func TestWhatAChangeOfDispatchChanges(t *testing.T) {
+	parse := func(service string) *File {
+		f, err := Parse("cluster.yaml", []byte("cluster: c\nkey: k\nnodes: {d: {addresses: [10.0.0.1], roles: [director]}, t: {addresses: [10.0.0.2], roles: [traffic]}}\n"+
+			"pools: {web: {nodes: [t], port: 80}}\nservices: {www: {vip: 10.0.0.100, pool: web, "+service+"}}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	old, now := parse("ports: [80], timeouts: {head: 3s}"), parse("ports: all, dispatch: tunnel, tunnel: {encapsulation: gue}")
+	want := []Change{
+		{"services.www.ports", "[80]", "all"},
+		{"services.www.dispatch", "proxy", "tunnel"},
+		{"services.www.without-xdp", "", "refuse"},
+		{"services.www.tunnel", "", "{encapsulation: gue}"},
+		{"services.www.timeouts", "{head: 3s}", ""},
+		{"services.www.forwarded", "[x-forwarded, forwarded, via]", ""},
+	}
+	if diff := cmp.Diff(want, Diff(old, now)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	s := now.Services[0]
+	if got := s.Entrances(); len(got) != 1 || got[0] != "10.0.0.100:all" {
+		t.Errorf("got entrances %v, want 10.0.0.100:all", got)
+	}
+	if s.Limits != (Limits{}) || s.AccessLog.Format != "" {
+		t.Errorf("keys without a meaning have values: %+v", s)
+	}
+	if p := parse("ports: [80], dispatch: dr, without-xdp: proxy, timeouts: {head: 3s}").Services[0]; p.Timeouts.Head != 3*time.Second || p.Limits.Connections == 0 {
+		t.Errorf("a service that may be proxied has no limits and timeouts: %+v", p)
+	}
+}
+
+func TestTheAddressThatPacketsAreSentTo(t *testing.T) {
+	f, err := Parse("cluster.yaml", []byte(`
+cluster: c
+key: k
+nodes:
+  d1: {addresses: [10.0.0.1, "fd00::1"], roles: [director]}
+  d2: {addresses: [10.0.0.2], roles: [director]}
+  t1: {addresses: [10.0.0.11, "fd00::11"], roles: [traffic]}
+pools: {web: {nodes: [t1], port: 80}}
+services:
+  four: {vip: 10.0.0.100, ports: [80], pool: web, dispatch: dr}
+  six: {vip: "fd00::100", ports: [80], pool: web, dispatch: dr}
+  far: {vip: "fd00::101", ports: [80], pool: web, dispatch: tunnel}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ director, service, want string }{
+		{"d1", "four", "10.0.0.11"}, {"d1", "six", "fd00::11"}, {"d1", "far", "fd00::11"}, {"d2", "far", "10.0.0.11"},
+	} {
+		got, ok := f.AddressFor(f.Node(c.director), f.Node("t1"), f.Service(c.service))
+		if !ok || got.String() != c.want {
+			t.Errorf("%s for %s: got %v, %v, want %s", c.director, c.service, got, ok, c.want)
+		}
 	}
 }

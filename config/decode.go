@@ -119,6 +119,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, k *key, path string) {
 	if wanted == 0 {
 		wanted = yaml.MappingNode
 	}
+	if k.alone != "" && f == listForm && n.Kind == yaml.ScalarNode && n.Value == k.alone {
+		n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Column: n.Column, Content: []*yaml.Node{n}}
+	}
 	switch {
 	case n.Kind == yaml.AliasNode:
 		d.note(where(n), path, "an alias (*"+n.Value+") is not supported", "write the value out")

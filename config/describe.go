@@ -3,9 +3,12 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+
+	"muster/cluster"
 )
 
 // A key is what the tags of one field say.
@@ -22,21 +25,50 @@ type key struct {
 	as              string
 	only            []string
 	ref, from       string
+	alone           string
 	repeat          bool
 	doc             string
 }
 
-// for which kinds: all when the kind is not known.
-func (k *key) suits(kind string) bool {
-	if kind == "" || len(k.only) == 0 {
-		return true
+// A scope is what decides which keys of a table have a meaning: its kind, and the ways of dispatch that a service may take.
+// What is not known is empty, and rules nothing out.
+type scope struct {
+	kind string
+	ways []cluster.Dispatch
+}
+
+// of the words of an only tag, those that are kinds and those that are ways of dispatch.
+func (k *key) kinds() []string { return slices.DeleteFunc(slices.Clone(k.only), isWay) }
+
+func (k *key) ways() []string {
+	return slices.DeleteFunc(slices.Clone(k.only), func(w string) bool { return !isWay(w) })
+}
+
+func isWay(word string) bool { return slices.Contains(cluster.Dispatches(), cluster.Dispatch(word)) }
+
+// suits says whether the key has a meaning for the kind, and for one of the ways.
+func (k *key) suits(s scope) bool { return k.suitsKind(s) && k.suitsWay(s) }
+
+func (k *key) suitsKind(s scope) bool {
+	kinds := k.kinds()
+	return s.kind == "" || len(kinds) == 0 || slices.Contains(kinds, s.kind)
+}
+
+func (k *key) suitsWay(s scope) bool {
+	ways := k.ways()
+	return len(s.ways) == 0 || len(ways) == 0 || slices.ContainsFunc(s.ways, func(d cluster.Dispatch) bool { return slices.Contains(ways, string(d)) })
+}
+
+// onlyFor says for what the key has a meaning; empty when it always has.
+func (k *key) onlyFor() string {
+	var parts []string
+	if kinds := k.kinds(); len(kinds) > 0 {
+		parts = append(parts, "kind "+strings.Join(kinds, " or "))
 	}
-	for _, o := range k.only {
-		if o == kind {
-			return true
-		}
+	if ways := k.ways(); len(ways) > 0 {
+		parts = append(parts, "dispatch "+strings.Join(ways, " or "))
 	}
-	return false
+	return strings.Join(parts, " and ")
 }
 
 // A form is the way in which a type is written.
@@ -86,7 +118,7 @@ func keysOf(t reflect.Type) []key {
 			name: name, index: f.Index, typ: f.Type,
 			required: option == "required", shown: option == "shown",
 			eg: f.Tag.Get("eg"), zero: f.Tag.Get("zero"), as: f.Tag.Get("as"), ref: f.Tag.Get("ref"), from: f.Tag.Get("from"),
-			repeat: f.Tag.Get("repeat") == "yes", doc: f.Tag.Get("doc"),
+			repeat: f.Tag.Get("repeat") == "yes", alone: f.Tag.Get("alone"), doc: f.Tag.Get("doc"),
 			least: 0, most: 4096,
 		}
 		k.def, k.hasDefault = f.Tag.Lookup("default")
@@ -111,12 +143,30 @@ func number(s string) int {
 	return n
 }
 
-// kindOf returns the kind that the table itself has, or that of the table around it.
-func kindOf(v reflect.Value, around string) string {
-	if f := v.FieldByName("Kind"); f.IsValid() {
-		return f.String()
+// scopeOf returns the scope that the table itself has, or that of the table around it.
+func scopeOf(v reflect.Value, around scope) scope {
+	for _, k := range keysOf(v.Type()) {
+		around = around.with(&k, v.FieldByIndex(k.index))
 	}
 	return around
+}
+
+// with is the scope once the value of a key is known.
+func (s scope) with(k *key, v reflect.Value) scope {
+	switch word := v.Interface().(type) {
+	case cluster.Dispatch:
+		s.ways = nil
+		if word != "" {
+			s.ways = []cluster.Dispatch{word}
+		}
+	case Without:
+		if word == WithoutProxy {
+			s.ways = append(slices.Clone(s.ways), cluster.Proxy)
+		}
+	case cluster.Kind, CheckKind:
+		s.kind = v.String()
+	}
+	return s
 }
 
 // tableOf returns the struct behind a table's value; ok is false when it is absent.
@@ -128,21 +178,20 @@ func tableOf(v reflect.Value) (s reflect.Value, ok bool) {
 }
 
 // each calls visit for every key of every table that is there, a table's own key before the keys in it.
-func each(v reflect.Value, path, kind string, visit func(k *key, v reflect.Value, path, kind string)) {
-	kind = kindOf(v, kind)
+func each(v reflect.Value, path string, visit func(k *key, v reflect.Value, path string)) {
 	keys := keysOf(v.Type())
 	for i := range keys {
 		k := &keys[i]
 		f, p := v.FieldByIndex(k.index), join(path, k.name)
-		visit(k, f, p, kind)
+		visit(k, f, p)
 		switch formOf(k.typ) {
 		case tableForm:
 			if s, ok := tableOf(f); ok {
-				each(s, p, kind, visit)
+				each(s, p, visit)
 			}
 		case namedForm:
 			for j := range f.Len() {
-				each(f.Index(j), join(p, nameOf(f.Index(j))), kind, visit)
+				each(f.Index(j), join(p, nameOf(f.Index(j))), visit)
 			}
 		}
 	}

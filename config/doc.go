@@ -21,9 +21,10 @@
 //	count     the least and the greatest number of elements or entries
 //	zero      what 0 means, where 0 is allowed beside the range
 //	as        how text is read: name, path (made absolute), output (a path, or -), text (may have line breaks)
-//	only      the kinds for which the key has a meaning
+//	only      the kinds and the ways of dispatch for which the key has a meaning
 //	ref       the section that must have an entry of this name
 //	repeat    "yes": a list may name the same thing twice
+//	alone     the word that may stand in place of a list, and means the list of it
 //	doc       what the key means
 //
 // The rules that join several keys are plain code: refer.go, combine.go and collide.go. What can only be seen on the

@@ -19,6 +19,8 @@ type File struct {
 	Ports    Ports     `key:"ports" doc:"Where nodes listen for each other, on every one of their addresses."`
 	Timings  Timings   `key:"timings" doc:"The clocks of the cluster."`
 	Log      Log       `key:"log" doc:"The program's own log, on standard error."`
+	VIPs     VIPs      `key:"vips" default:"hold" doc:"Who puts VIPs on a director's port. hold: Muster, on the first director of the file, where it may (CAP_NET_ADMIN) and the machine does not have them. leave: something else does, and Muster touches no address of a director."`
+	Packets  Packets   `key:"packets" doc:"Dispatch in the kernel: how, and how much a director keeps in mind for it."`
 	Nodes    []Node    `key:"nodes,required" eg:"t1" count:"1..4096" doc:"The machines of the cluster."`
 	Checks   []Check   `key:"checks" eg:"page" count:"0..1024" doc:"How an application is asked whether it works."`
 	Pools    []Pool    `key:"pools" eg:"web" count:"0..1024" doc:"Sets of traffic nodes that run the same application."`
@@ -50,6 +52,7 @@ type Node struct {
 	Name         string
 	Addresses    []netip.Addr   `key:"addresses,required" eg:"10.0.0.11,10.1.0.11" count:"1..8" doc:"One address per LAN, in the same order of LANs at every node. Applications listen on the first."`
 	Roles        []cluster.Role `key:"roles,required" eg:"director,traffic" count:"1..2" doc:"What the node does: a director takes clients in, a traffic node runs the application."`
+	Interfaces   []string       `key:"interfaces" eg:"eth0" count:"0..16" doc:"The network ports where packets come in that are dispatched in the kernel, and, at a traffic node, those that are for VIPs. Without it, the ports that have the node's addresses."`
 	Weight       int            `key:"weight" default:"100" range:"0..1000" doc:"The node's share beside its peers. A node with weight 0 gets no new work."`
 	Ports        Ports          `key:"ports" from:"ports" doc:"Where this node listens for the others."`
 	Applications []Override     `key:"applications" eg:"web" count:"0..1024" ref:"pools" doc:"What this node runs for a pool, in place of the pool's own application. The keys are names of pools."`
@@ -65,9 +68,9 @@ type Override struct {
 type Pool struct {
 	Name        string
 	Nodes       []string     `key:"nodes,required" eg:"t1" count:"1..4096" ref:"nodes" doc:"The pool's nodes, all with the role traffic."`
-	Port        uint16       `key:"port,required" eg:"8080" doc:"Where the application listens, on the first address of each node."`
+	Port        uint16       `key:"port,required" eg:"8080" doc:"Where the application listens, on the first address of each node. With dispatch dr and tunnel packets keep their port: there the application listens on the ports of the VIP, this one among them; the built-in web server does so by itself."`
 	Check       string       `key:"check" eg:"page" ref:"checks" doc:"How the application is asked whether it works. Without a check, an application that something else runs is asked for a TCP connection."`
-	Limit       int          `key:"limit" default:"0" range:"1..1000000" zero:"no limit" doc:"The most requests (http) or connections (tcp) that one node has at a time."`
+	Limit       int          `key:"limit" default:"0" range:"1..1000000" zero:"no limit" doc:"The most requests (http) or connections (tcp, udp, and with dispatch in the kernel) that one node has at a time."`
 	Application *Application `key:"application" doc:"What Muster starts on each node. Without it, something else runs the application."`
 	Zone        *Zone        `key:"zone" doc:"Lets nodes of other pools move here by load."`
 }

@@ -10,12 +10,12 @@ import (
 // that have no meaning where they stand.
 func (d *decoder) fill(f *File) {
 	v := reflect.ValueOf(f).Elem()
-	d.fillTable(v, reflect.Value{}, v, "", "", false)
+	d.fillTable(v, reflect.Value{}, v, "", scope{}, false)
 }
 
 // like, if it is valid, is the table that absent keys take their values from. What is missing in a table that could not
 // be read is not said: quiet.
-func (d *decoder) fillTable(v, like, root reflect.Value, path, kind string, quiet bool) {
+func (d *decoder) fillTable(v, like, root reflect.Value, path string, in scope, quiet bool) {
 	keys := keysOf(v.Type())
 	quiet = quiet || d.bad[path]
 	for i := range keys {
@@ -29,13 +29,17 @@ func (d *decoder) fillTable(v, like, root reflect.Value, path, kind string, quie
 			source = topOf(root, k.from)
 		}
 		switch {
-		case given && !k.suits(kind):
-			d.note(d.at[p], p, "has no meaning for kind "+kind, "it is for kind "+strings.Join(k.only, " or ")+"; take it out")
+		case given && !k.suits(in):
+			has, is := "kind "+in.kind, "kind "+strings.Join(k.kinds(), " or ")
+			if k.suitsKind(in) {
+				has, is = "dispatch "+string(in.ways[0]), "dispatch "+strings.Join(k.ways(), " or ")
+			}
+			d.note(d.at[p], p, "has no meaning for "+has, "it is for "+is+"; take it out")
 			field.SetZero()
 			continue
-		case !k.suits(kind):
+		case !k.suits(in):
 			continue
-		case !given && k.required && (quiet || kind == "" && len(k.only) > 0):
+		case !given && k.required && (quiet || in.kind == "" && len(k.only) > 0):
 			d.bad[p] = true
 			continue
 		case !given && k.required:
@@ -45,11 +49,11 @@ func (d *decoder) fillTable(v, like, root reflect.Value, path, kind string, quie
 		switch formOf(k.typ) {
 		case tableForm:
 			if t, ok := tableOf(field); ok {
-				d.fillTable(t, source, root, p, kind, quiet)
+				d.fillTable(t, source, root, p, in, quiet)
 			}
 		case namedForm:
 			for j := range field.Len() {
-				d.fillTable(field.Index(j), reflect.Value{}, root, join(p, nameOf(field.Index(j))), "", quiet)
+				d.fillTable(field.Index(j), reflect.Value{}, root, join(p, nameOf(field.Index(j))), scope{}, quiet)
 			}
 		default:
 			if given && !d.bad[p] || formOf(k.typ) == listForm && field.Len() > 0 {
@@ -61,8 +65,8 @@ func (d *decoder) fillTable(v, like, root reflect.Value, path, kind string, quie
 				field.Set(k.parsed(k.def))
 			}
 		}
-		if k.name == "kind" && !d.bad[p] {
-			kind = field.String()
+		if formOf(k.typ) == scalarForm && !d.bad[p] {
+			in = in.with(k, field)
 		}
 	}
 }

@@ -157,14 +157,41 @@ func (n *Node) at(port uint16) []netip.AddrPort {
 	return list
 }
 
-// Addresses is where the service's clients come in: each port of its VIP, or what it listens on.
+// Entrances are the service's addresses as people read them: 10.0.0.100:80, and 10.0.0.100:all for every port.
+func (s *Service) Entrances() []string {
+	var list []string
+	for _, a := range s.Addresses() {
+		text := a.String()
+		if a.Port() == 0 {
+			text = strings.TrimSuffix(text, "0") + allPorts
+		}
+		list = append(list, text)
+	}
+	return list
+}
+
+// AddressFor is the node's address to which a director sends packets for the service's VIP, and whether there is one: of the
+// VIP's family, or with a tunnel of another that both have.
+func (f *File) AddressFor(director, n *Node, s *Service) (netip.Addr, bool) {
+	for _, v4 := range []bool{s.VIP.Is4(), !s.VIP.Is4()} {
+		if s.Dispatch == cluster.Tunnel && !director.hasFamily(v4) || s.Dispatch != cluster.Tunnel && v4 != s.VIP.Is4() {
+			continue
+		}
+		if i := slices.IndexFunc(n.Addresses, func(a netip.Addr) bool { return a.Is4() == v4 }); i >= 0 {
+			return n.Addresses[i], true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// Addresses is where the service's clients come in: each port of its VIP, 0 for all, or what it listens on.
 func (s *Service) Addresses() []netip.AddrPort {
 	if !s.VIP.IsValid() {
 		return slices.Clone(s.Listen)
 	}
 	list := make([]netip.AddrPort, len(s.Ports))
 	for i, p := range s.Ports {
-		list[i] = netip.AddrPortFrom(s.VIP, p)
+		list[i] = netip.AddrPortFrom(s.VIP, uint16(p))
 	}
 	return list
 }

@@ -13,7 +13,7 @@ import (
 // Show prints the file as it is in effect, with every default written out. What it prints parses to the same File.
 func (f *File) Show() []byte {
 	p := printer{}
-	p.table(reflect.ValueOf(f).Elem(), "", 0, never)
+	p.table(reflect.ValueOf(f).Elem(), scope{}, 0, never)
 	return []byte(p.b.String())
 }
 
@@ -24,7 +24,7 @@ func Defaults() []byte {
 	specimen(f)
 	p := printer{notes: true}
 	p.b.WriteString("# Every key of cluster.yaml with its default. A key that may be left out and has no default is a comment.\n")
-	p.table(f, "", 0, never)
+	p.table(f, scope{}, 0, never)
 	return []byte(p.b.String())
 }
 
@@ -71,16 +71,16 @@ func (p *printer) line(text string, indent, off int) {
 	p.b.WriteString(text + "\n")
 }
 
-func (p *printer) table(v reflect.Value, kind string, indent, off int) {
-	kind = kindOf(v, kind)
+func (p *printer) table(v reflect.Value, in scope, indent, off int) {
+	in = scopeOf(v, in)
 	for i, k := range keysOf(v.Type()) {
 		f := v.FieldByIndex(k.index)
-		if !p.notes && (!k.suits(kind) || k.silent(f)) {
+		if !p.notes && (!k.suits(in) || k.silent(f)) {
 			continue
 		}
 		below := off
 		if p.notes {
-			if k.optional() || !k.suits(kind) {
+			if k.optional() || !k.suits(in) {
 				below = min(off, indent)
 			}
 			if indent == 0 && i > 0 {
@@ -90,7 +90,7 @@ func (p *printer) table(v reflect.Value, kind string, indent, off int) {
 				p.line("# "+l, indent, off)
 			}
 		}
-		p.value(&k, f, kind, indent, below)
+		p.value(&k, f, in, indent, below)
 	}
 }
 
@@ -108,17 +108,17 @@ func (k *key) optional() bool {
 	return true
 }
 
-func (p *printer) value(k *key, f reflect.Value, kind string, indent, off int) {
+func (p *printer) value(k *key, f reflect.Value, in scope, indent, off int) {
 	switch formOf(k.typ) {
 	case tableForm:
 		t, _ := tableOf(f)
 		p.line(k.name+":", indent, off)
-		p.table(t, kind, indent+2, off)
+		p.table(t, in, indent+2, off)
 	case namedForm:
 		p.line(k.name+":", indent, off)
 		for j := range f.Len() {
 			p.line(quoted(nameOf(f.Index(j)))+":", indent+2, off)
-			p.table(f.Index(j), "", indent+4, off)
+			p.table(f.Index(j), scope{}, indent+4, off)
 		}
 	default:
 		p.line(k.name+": "+k.inline(f), indent, off)
@@ -146,6 +146,9 @@ func (k *key) inline(f reflect.Value) string {
 	case listForm:
 		for i := range f.Len() {
 			parts = append(parts, k.inline(f.Index(i)))
+		}
+		if len(parts) == 1 && parts[0] == k.alone {
+			return k.alone
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
 	case textsForm:
@@ -183,8 +186,8 @@ func (k *key) says() string {
 	if more := k.allows(); more != "" {
 		text += " " + strings.ToUpper(more[:1]) + more[1:] + "."
 	}
-	if len(k.only) > 0 {
-		text += " Only for kind " + strings.Join(k.only, " or ") + "."
+	if only := k.onlyFor(); only != "" {
+		text += " Only for " + only + "."
 	}
 	if k.from != "" {
 		text += fmt.Sprintf(" Default: that of `%s` at the top.", k.from)

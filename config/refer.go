@@ -80,7 +80,7 @@ func (d *decoder) checkReferences(f *File) {
 			d.say(path, fmt.Sprintf("%s is not in %s", quote(name), k.ref), meant(name, names[k.ref], k.ref))
 		}
 	}
-	each(root, "", "", func(k *key, v reflect.Value, path, _ string) {
+	each(root, "", func(k *key, v reflect.Value, path string) {
 		switch {
 		case k.ref == "":
 		case v.Kind() == reflect.String:

@@ -102,6 +102,9 @@ func (k *key) form() string {
 	case textsForm:
 		return "names and texts"
 	case listForm:
+		if k.alone != "" {
+			return "list: " + k.formOfScalar(t.Elem()) + "; or `" + k.alone + "`"
+		}
 		return "list: " + k.formOfScalar(t.Elem())
 	}
 	return k.formOfScalar(t)
@@ -148,8 +151,8 @@ func (k *key) meaning() string {
 	if k.eg != "" && k.typ.Kind() != reflect.Pointer && formOf(k.typ) != namedForm {
 		text += " Example: `" + k.inline(k.parsed(k.eg)) + "`."
 	}
-	if len(k.only) > 0 {
-		text += " Only for kind " + strings.Join(k.only, ", ") + "."
+	if only := k.onlyFor(); only != "" {
+		text += " Only for " + only + "."
 	}
 	return strings.ReplaceAll(text, "|", "\\|")
 }

@@ -30,6 +30,7 @@ var scalars = table(
 	of("true or false", "true", true, parseBool, strconv.FormatBool),
 	of("a whole number", "10", true, parseInt, strconv.Itoa),
 	of("a port", "8080", true, parsePort, func(p uint16) string { return strconv.Itoa(int(p)) }),
+	of("a port", "80", false, parseServicePort, Port.String),
 	of("a duration", "200ms", false, parseDuration, formatDuration),
 	of("a size", "16KiB", false, parseBytes, Bytes.String),
 	of("a percentage", "20%", false, parsePercent, Percent.String),
@@ -41,6 +42,11 @@ var scalars = table(
 	words("a kind of service", cluster.Kinds()),
 	words("a way of dispatch", cluster.Dispatches()),
 	words("a schedule", schedules),
+	words("a word for what is done without XDP", []Without{WithoutRefuse, WithoutProxy}),
+	words("a word for what becomes of a lost node's flows", []Lost{LostMove, LostReset}),
+	words("an encapsulation", []Encapsulation{IPIP, GUE}),
+	words("a way to attach XDP", []PacketMode{PacketAuto, PacketNative, PacketGeneric}),
+	words("a word for who holds VIPs", []VIPs{VIPsHold, VIPsLeave}),
 	words("a kind of check", []CheckKind{CheckTCP, CheckHTTP, CheckHTTPS, CheckExec}),
 	words("a method", []Method{"GET", "HEAD", "OPTIONS"}),
 	words("a family of header fields", []ForwardHeader{XForwarded, Forwarded, Via}),
@@ -207,7 +213,7 @@ func order(v reflect.Value) float64 {
 
 // bounds returns the range of a key's values: ports have one of themselves.
 func (k *key) bounds(t reflect.Type) (low, high string) {
-	if t.Kind() == reflect.Uint16 && k.low == "" {
+	if t.Kind() == reflect.Uint16 && k.low == "" && t != reflect.TypeFor[Port]() {
 		return "1", "65535"
 	}
 	return k.low, k.high

@@ -45,10 +45,14 @@ func nothing() *jsonschema.Schema { return &jsonschema.Schema{Not: &jsonschema.S
 func (k *key) schema() *jsonschema.Schema {
 	switch formOf(k.typ) {
 	case listForm:
-		return &jsonschema.Schema{
+		list := &jsonschema.Schema{
 			Type: "array", Items: k.schemaOfScalar(k.typ.Elem()), UniqueItems: !k.repeat,
 			MinItems: &k.least, MaxItems: &k.most,
 		}
+		if k.alone != "" {
+			return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{list, word(k.alone)}}
+		}
+		return list
 	case textsForm:
 		return &jsonschema.Schema{Types: []string{"object", "null"}, AdditionalProperties: k.schemaOfScalar(k.typ.Elem()), MaxProperties: &k.most}
 	case namedForm:
@@ -76,9 +80,13 @@ var patterns = map[string]string{
 	"a network":              `^[0-9a-fA-F.:]+(/[0-9]+)?$`,
 }
 
+func word(w string) *jsonschema.Schema { return &jsonschema.Schema{Type: "string", Enum: []any{w}} }
+
 func (k *key) schemaOfScalar(t reflect.Type) *jsonschema.Schema {
 	sc := scalars[t]
 	switch {
+	case t == reflect.TypeFor[Port]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "integer", Minimum: float("1"), Maximum: float("65535")}, word(allPorts)}}
 	case t.Kind() == reflect.Bool:
 		return &jsonschema.Schema{Type: "boolean"}
 	case sc.plain:

@@ -11,21 +11,25 @@ import (
 type Service struct {
 	Name          string
 	VIP           netip.Addr       `key:"vip,shown" eg:"10.0.0.100" doc:"The address of the service, which the cluster owns, not a machine. It needs ports. Give either vip or listen."`
-	Listen        []netip.AddrPort `key:"listen" eg:"127.0.0.1:8080" count:"1..64" doc:"Addresses and ports that every director already has and listens on. Give either vip or listen."`
-	Ports         []uint16         `key:"ports,shown" eg:"80" count:"1..64" doc:"The ports on the VIP."`
-	Kind          cluster.Kind     `key:"kind" default:"http" doc:"What clients speak: http is understood request by request, tcp is carried as it comes."`
-	Dispatch      cluster.Dispatch `key:"dispatch" default:"proxy" doc:"How a request travels to its node."`
+	Listen        []netip.AddrPort `key:"listen" eg:"127.0.0.1:8080" count:"1..64" doc:"Addresses and ports that every director already has and listens on. Give either vip or listen. Only for dispatch proxy."`
+	Ports         []Port           `key:"ports,shown" eg:"80" count:"1..64" alone:"all" doc:"The ports on the VIP. all is every port that no other service of the VIP has; only for dispatch in the kernel."`
+	Kind          cluster.Kind     `key:"kind" default:"http" doc:"What clients speak: http is understood request by request, tcp is carried as it comes; with dispatch in the kernel both are TCP and nothing more. udp is only for dispatch in the kernel."`
+	Dispatch      cluster.Dispatch `key:"dispatch" default:"proxy" doc:"How a request travels to its node. proxy: the director asks the node and passes the answer on. The others are dispatch in the kernel, packet by packet. dr: a new MAC address, on the LAN that director and nodes share; tunnel: inside another packet, through any network; with both the node has the VIP too and replies straight to the client. nat: a new address, and replies come back through the director."`
+	WithoutXDP    Without          `key:"without-xdp" default:"refuse" only:"dr,tunnel,nat" doc:"What a director does whose kernel or port cannot dispatch packets: refuse the service and say why, or proxy it."`
 	Schedule      Schedule         `key:"schedule" default:"has" doc:"Which node gets a request."`
 	Floor         Percent          `key:"floor" default:"2%" range:"0%..100%" doc:"No node that is up gets less than this part of an even share."`
 	Pool          string           `key:"pool,required" eg:"web" ref:"pools" doc:"The nodes that serve it."`
-	Threads       int              `key:"threads" from:"threads" range:"1..256" zero:"one per core" doc:"How many loops serve it on a director."`
-	Limits        Limits           `key:"limits" doc:"What one director takes on."`
-	Timeouts      Timeouts         `key:"timeouts" doc:"How long to wait for whom."`
-	Retry         Retry            `key:"retry" doc:"When a node fails: whether and where to ask again."`
-	Forwarded     []ForwardHeader  `key:"forwarded" default:"x-forwarded,forwarded,via" count:"0..3" only:"http" doc:"Header fields that tell the application who asks: X-Forwarded-For, -Proto and -Host; Forwarded (RFC 7239); Via (RFC 9110)."`
-	ProxyProtocol ProxyProtocol    `key:"proxy-protocol" doc:"The PROXY protocol, which tells the client's address ahead of its bytes."`
-	Fallback      *Fallback        `key:"fallback" doc:"What clients get when no node of the pool can serve; without it, 503 (http) or a closed connection (tcp)."`
-	AccessLog     AccessLog        `key:"access-log" doc:"One line for each request (http) or connection (tcp)."`
+	Tunnel        Tunnel           `key:"tunnel" only:"tunnel" doc:"How packets travel inside others."`
+	Flows         Flows            `key:"flows" only:"dr,tunnel,nat" doc:"When a connection that the director passes on is over, and what becomes of it when its node is lost."`
+	Sources       Sources          `key:"sources" only:"dr,tunnel,nat" doc:"Who may come in, and how often."`
+	Threads       int              `key:"threads" from:"threads" range:"1..256" zero:"one per core" only:"proxy" doc:"How many loops serve it on a director."`
+	Limits        Limits           `key:"limits" only:"proxy" doc:"What one director takes on."`
+	Timeouts      Timeouts         `key:"timeouts" only:"proxy" doc:"How long to wait for whom."`
+	Retry         Retry            `key:"retry" only:"proxy" doc:"When a node fails: whether and where to ask again."`
+	Forwarded     []ForwardHeader  `key:"forwarded" default:"x-forwarded,forwarded,via" count:"0..3" only:"http,proxy" doc:"Header fields that tell the application who asks: X-Forwarded-For, -Proto and -Host; Forwarded (RFC 7239); Via (RFC 9110)."`
+	ProxyProtocol ProxyProtocol    `key:"proxy-protocol" only:"proxy" doc:"The PROXY protocol, which tells the client's address ahead of its bytes."`
+	Fallback      *Fallback        `key:"fallback" only:"proxy" doc:"What clients get when no node of the pool can serve; without it, 503 (http) or a closed connection (tcp)."`
+	AccessLog     AccessLog        `key:"access-log" only:"proxy" doc:"One line for each request (http) or connection (tcp)."`
 }
 
 // Limits bound what one director takes on for a service.

@@ -48,6 +48,9 @@ func (k *key) wants(f form) string {
 		}
 		return "write " + scalars[t].a + ", like " + k.example(t)
 	case listForm:
+		if k.alone != "" {
+			return "write a list, like [" + k.example(k.typ.Elem()) + "], or " + k.alone
+		}
 		return "write a list, like [" + k.example(k.typ.Elem()) + "]"
 	case textsForm:
 		name, value, _ := strings.Cut(k.eg, "=")

@@ -91,6 +91,78 @@ func parseStatuses(s string) (Statuses, error) {
 	return Statuses{from, to}, nil
 }
 
+// A Port is a port on the VIP of a service; AllPorts stands for each that no other service of the VIP has.
+type Port uint16
+
+// AllPorts is written as the word all.
+const AllPorts Port = 0
+
+const allPorts = "all"
+
+func (p Port) String() string {
+	if p == AllPorts {
+		return allPorts
+	}
+	return strconv.Itoa(int(p))
+}
+
+func parseServicePort(s string) (Port, error) {
+	if s == allPorts {
+		return AllPorts, nil
+	}
+	p, err := parsePort(s)
+	if err != nil || p == 0 {
+		return 0, errors.New("write a number from 1 to 65535, or all for every port")
+	}
+	return Port(p), nil
+}
+
+// Without is what becomes of a service when its director cannot dispatch packets in the kernel.
+type Without string
+
+// The ways out.
+const (
+	WithoutRefuse Without = "refuse" // it does not serve it, and says why
+	WithoutProxy  Without = "proxy"  // it proxies it
+)
+
+// Lost is what becomes of the flows of a node that is gone.
+type Lost string
+
+// The ends of a flow whose node is gone.
+const (
+	LostMove  Lost = "move"
+	LostReset Lost = "reset"
+)
+
+// An Encapsulation is how a packet travels inside another one.
+type Encapsulation string
+
+// The encapsulations: IP in IP (RFC 2003, RFC 2473), and Generic UDP Encapsulation (draft-ietf-intarea-gue).
+const (
+	IPIP Encapsulation = "ipip"
+	GUE  Encapsulation = "gue"
+)
+
+// A PacketMode is how the packet program is attached to a port.
+type PacketMode string
+
+// The modes: by the port's driver, or by the kernel on any port, which costs more.
+const (
+	PacketAuto    PacketMode = "auto"
+	PacketNative  PacketMode = "native"
+	PacketGeneric PacketMode = "generic"
+)
+
+// VIPs says who puts VIPs on a director's port.
+type VIPs string
+
+// Who does.
+const (
+	VIPsHold  VIPs = "hold"
+	VIPsLeave VIPs = "leave"
+)
+
 // A CheckKind is how a check asks the application.
 type CheckKind string
 
