@@ -160,6 +160,7 @@ func (d *decoder) checkZone(x index, p *Pool, path string) {
 
 func (d *decoder) checkServices(f *File, x index) {
 	d.checkRoom(f, x)
+	d.checkReturns(f, x)
 	for i := range f.Services {
 		s := &f.Services[i]
 		path := join("services", s.Name)

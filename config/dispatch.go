@@ -11,10 +11,12 @@ import (
 
 // What the tables of the kernel's program have room for (datapath/packet).
 const (
-	mostFronts  = 16384 // addresses and ports of services
-	mostPlaces  = 16384 // nodes of the pools of services
-	mostSources = 65536 // networks in allow and deny
+	mostFronts = 16384 // addresses and ports of services
+	mostPlaces = 16384 // nodes of the pools of services
 )
+
+// guePort is the default of tunnel.port.
+const guePort = 6080
 
 // checkDispatch checks what a service asks of the kernel, or what only the kernel could do.
 func (d *decoder) checkDispatch(f *File, x index, s *Service, path string) {
@@ -47,7 +49,7 @@ func (d *decoder) checkDispatch(f *File, x index, s *Service, path string) {
 	}
 	d.checkSources(s, path+".sources")
 	d.checkWithout(s, path)
-	if s.Tunnel.Encapsulation == IPIP && d.given(path+".tunnel.port") {
+	if s.Tunnel.Encapsulation == IPIP && s.Tunnel.Port != guePort {
 		d.say(path+".tunnel.port", "ipip has no ports", "set encapsulation: gue, or take port out")
 	}
 	if p := x.pools[s.Pool]; p != nil && d.sound(path+".pool", path+".vip", join("pools", s.Pool)) {
@@ -176,6 +178,46 @@ func (d *decoder) checkWithout(s *Service, path string) {
 	}
 }
 
+// checkReturns: with nat a node sends its replies to the VIP, as the one address that is always a director's, so it cannot
+// have that VIP itself.
+func (d *decoder) checkReturns(f *File, x index) {
+	type at struct {
+		vip  netip.Addr
+		node *Node
+	}
+	direct := map[at]*Service{}
+	each := func(of func(s *Service, n *Node) bool) {
+		for i := range f.Services {
+			s := &f.Services[i]
+			if !s.Dispatch.Kernel() || !d.sound(join("services", s.Name), join("services", s.Name)+".vip") {
+				continue
+			}
+			for _, n := range x.nodesOf[s.Pool] {
+				if !of(s, n) {
+					break
+				}
+			}
+		}
+	}
+	each(func(s *Service, n *Node) bool {
+		if s.Dispatch.Direct() {
+			direct[at{s.VIP, n}] = s
+		}
+		return s.Dispatch.Direct()
+	})
+	each(func(s *Service, n *Node) bool {
+		if s.Dispatch.Direct() {
+			return false
+		}
+		o := direct[at{s.VIP, n}]
+		if o != nil {
+			d.say(join("services", s.Name)+".dispatch", fmt.Sprintf("node %s has %s itself for service %s (%s), and with nat it would send its replies there", n.Name, s.VIP, o.Name, o.Dispatch),
+				"take another VIP, or the same dispatch for both")
+		}
+		return o == nil
+	})
+}
+
 // checkRoom: the tables of the kernel have a bound.
 func (d *decoder) checkRoom(f *File, x index) {
 	fronts, places, sources := 0, 0, 0
@@ -194,10 +236,10 @@ func (d *decoder) checkRoom(f *File, x index) {
 	}{
 		{fronts, mostFronts, "ports"},
 		{places, mostPlaces, "nodes in their pools"},
-		{sources, mostSources, "networks in sources"},
+		{sources, f.Packets.Sources, "networks in sources"},
 	} {
 		if r.has > r.most {
-			d.say("services", fmt.Sprintf("services with dispatch in the kernel have %d %s", r.has, r.what), fmt.Sprintf("at most %d are possible in one cluster", r.most))
+			d.say("services", fmt.Sprintf("services with dispatch in the kernel have %d %s", r.has, r.what), fmt.Sprintf("there is room for %d", r.most))
 		}
 	}
 }

@@ -10,7 +10,7 @@ type Packets struct {
 	Mode        PacketMode `key:"mode" default:"auto" doc:"How the packet program is attached to a port. native: by its driver, and not at all if that cannot. generic: by the kernel, on every port, at a higher cost. auto: native where it can be, generic elsewhere."`
 	Flows       int        `key:"flows" default:"262144" range:"1024..16777216" doc:"The most established connections; the one that has been idle the longest makes room. With nat each takes two."`
 	Unconfirmed int        `key:"unconfirmed" default:"65536" range:"1024..16777216" doc:"The most connections of which only a first packet has come. They have a table of their own, so that a flood of them pushes out no other."`
-	Sources     int        `key:"sources" default:"65536" range:"1024..16777216" doc:"The most clients whose new connections are counted, for services with a rate."`
+	Sources     int        `key:"sources" default:"65536" range:"1024..16777216" doc:"The most networks in sources.allow and sources.deny, of all services together."`
 }
 
 // Flows say when a flow is over, and what becomes of it when its node is gone. Times are whole seconds.
