@@ -181,41 +181,33 @@ func (d *decoder) checkWithout(s *Service, path string) {
 // checkReturns: with nat a node sends its replies to the VIP, as the one address that is always a director's, so it cannot
 // have that VIP itself.
 func (d *decoder) checkReturns(f *File, x index) {
-	type at struct {
-		vip  netip.Addr
-		node *Node
+	direct, nat := map[netip.Addr][]*Service{}, map[netip.Addr][]*Service{}
+	for i := range f.Services {
+		switch s := &f.Services[i]; {
+		case !d.sound(join("services", s.Name), join("services", s.Name)+".vip"):
+		case s.Dispatch.Direct():
+			direct[s.VIP] = append(direct[s.VIP], s)
+		case s.Dispatch == cluster.NAT:
+			nat[s.VIP] = append(nat[s.VIP], s)
+		}
 	}
-	direct := map[at]*Service{}
-	each := func(of func(s *Service, n *Node) bool) {
-		for i := range f.Services {
-			s := &f.Services[i]
-			if !s.Dispatch.Kernel() || !d.sound(join("services", s.Name), join("services", s.Name)+".vip") {
-				continue
-			}
+	for vip, list := range nat {
+		has := map[*Node]*Service{}
+		for _, s := range direct[vip] {
 			for _, n := range x.nodesOf[s.Pool] {
-				if !of(s, n) {
+				has[n] = s
+			}
+		}
+		for _, s := range list {
+			for _, n := range x.nodesOf[s.Pool] {
+				if o := has[n]; o != nil {
+					d.say(join("services", s.Name)+".dispatch", fmt.Sprintf("node %s has %s itself for service %s (%s), and with nat it would send its replies there", n.Name, vip, o.Name, o.Dispatch),
+						"take another VIP, or the same dispatch for both")
 					break
 				}
 			}
 		}
 	}
-	each(func(s *Service, n *Node) bool {
-		if s.Dispatch.Direct() {
-			direct[at{s.VIP, n}] = s
-		}
-		return s.Dispatch.Direct()
-	})
-	each(func(s *Service, n *Node) bool {
-		if s.Dispatch.Direct() {
-			return false
-		}
-		o := direct[at{s.VIP, n}]
-		if o != nil {
-			d.say(join("services", s.Name)+".dispatch", fmt.Sprintf("node %s has %s itself for service %s (%s), and with nat it would send its replies there", n.Name, s.VIP, o.Name, o.Dispatch),
-				"take another VIP, or the same dispatch for both")
-		}
-		return o == nil
-	})
 }
 
 // checkRoom: the tables of the kernel have a bound.
