@@ -15,7 +15,7 @@ import (
 
 // A Config says what to serve, and how. Only Root is needed.
 type Config struct {
-	// Listen and Listeners are fixed when the server is made; Reload leaves them as they are, and Threads too.
+	// Listeners and Threads are fixed when the server is made; Reload leaves them as they are.
 	Listen    []netip.AddrPort // port 0 lets the kernel choose; see Server.Addrs
 	Listeners []int            // descriptors that listen already; the server closes them when it ends
 	Threads   int              // loops; 0 means one for each core

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -327,6 +328,54 @@ func TestReload(t *testing.T) {
 	clients.Wait()
 	if got := s.Status().Root; got != other {
 		t.Errorf("the root is %s", got)
+	}
+}
+
+// A server listens on further addresses and gives up others while clients are at it; connections stay.
+func TestReloadOfAddresses(t *testing.T) {
+	s := start(t, Config{Threads: 2}, map[string]string{"a": "text"})
+	first := netip.MustParseAddrPort("127.0.0.1:0") // as it was started
+	conn := s.dial(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := l.Addr().(*net.TCPAddr).AddrPort()
+	cfg := Config{Root: s.root, Listen: []netip.AddrPort{first, second}}
+	if err := s.Reload(cfg); err == nil || len(s.Addrs()) != 1 {
+		t.Errorf("an address that another has was taken: %v, %v", s.Addrs(), err)
+	}
+	_ = l.Close()
+	for range 3 {
+		cfg.Listen = []netip.AddrPort{first, second}
+		if err := s.Reload(cfg); err != nil {
+			t.Fatal(err)
+		}
+		there := (&running{addr: second.String()}).dial(t)
+		if _, body := there.get("/a"); body != "text" {
+			t.Errorf("got %q at the new address", body)
+		}
+		cfg.Listen = cfg.Listen[:1]
+		if err := s.Reload(cfg); err != nil {
+			t.Fatal(err)
+		}
+		if _, body := there.get("/a"); body != "text" {
+			t.Errorf("got %q on a connection to an address that was given up", body)
+		}
+		for { // until the workers have let go of it
+			c, err := net.Dial("tcp", second.String())
+			if err != nil {
+				break
+			}
+			_ = c.Close()
+		}
+	}
+	if _, body := conn.get("/a"); body != "text" {
+		t.Errorf("got %q on the old connection", body)
+	}
+	s.stop()
+	if err := s.Reload(cfg); err == nil {
+		t.Error("a server that has ended was given an address")
 	}
 }
 

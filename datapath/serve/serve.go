@@ -18,13 +18,12 @@ const backlog = 4096
 
 // A Server serves one site.
 type Server struct {
-	log       *slog.Logger
-	site      atomic.Pointer[site]
-	listeners []int
-	addrs     []netip.AddrPort
-	workers   []*worker
-	started   atomic.Bool
-	closed    sync.Once
+	log     *slog.Logger
+	site    atomic.Pointer[site]
+	ports   ports
+	workers []*worker
+	started atomic.Bool
+	closed  sync.Once
 }
 
 // New reads the configuration and opens the listening sockets; clients wait there until Run. A server that is not run
@@ -39,17 +38,12 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{log: log.With("part", "serve")}
 	s.site.Store(st)
-	for _, at := range cfg.Listen {
-		fd, err := loop.Listen(at, backlog)
-		if err != nil {
-			s.Close()
-			return nil, err
-		}
-		s.listeners = append(s.listeners, fd)
+	if s.ports.open, err = s.ports.add(cfg.Listen); err != nil {
+		s.Close()
+		return nil, err
 	}
-	s.listeners = append(s.listeners, cfg.Listeners...)
-	for _, fd := range s.listeners {
-		s.addrs = append(s.addrs, loop.LocalAddr(fd))
+	for _, fd := range cfg.Listeners {
+		s.ports.open = append(s.ports.open, &port{addr: loop.LocalAddr(fd), fd: fd})
 	}
 	for range st.Threads {
 		l, err := loop.New()
@@ -63,14 +57,17 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 }
 
 // Addrs are the addresses that the server listens on: those of Listen, then those of Listeners.
-func (s *Server) Addrs() []netip.AddrPort { return s.addrs }
+func (s *Server) Addrs() []netip.AddrPort { return s.ports.addrs() }
 
 // Close gives up a server that was not run.
 func (s *Server) Close() {
 	s.closed.Do(func() {
-		for _, fd := range s.listeners {
-			loop.Discard(fd)
+		s.ports.mu.Lock()
+		defer s.ports.mu.Unlock()
+		for _, p := range append(s.ports.open, s.ports.given...) {
+			p.close()
 		}
+		s.ports.over = true
 		s.site.Load().close()
 		if s.started.CompareAndSwap(false, true) {
 			never, stop := context.WithCancel(context.Background())
@@ -82,12 +79,18 @@ func (s *Server) Close() {
 	})
 }
 
-// Reload serves by another configuration from the next request of each connection on. No connection notices. When the
-// configuration is wrong nothing changes.
+// Reload serves by another configuration from the next request of each connection on, and listens where it says, if it does. No
+// connection notices. When the configuration is wrong, or an address cannot be listened on, nothing changes.
 func (s *Server) Reload(cfg Config) error {
 	st, err := newSite(cfg)
 	if err != nil {
 		return err
+	}
+	if cfg.Listen != nil {
+		if err := s.listen(cfg.Listen); err != nil {
+			st.close()
+			return err
+		}
 	}
 	s.site.Swap(st).close()
 	for _, w := range s.workers {
@@ -111,7 +114,7 @@ func (s *Server) Run(ctx context.Context) error {
 		w.loop.Post(w.start)
 		go func() { ends <- w.loop.Run(loops) }()
 	}
-	s.log.Info("web server serves", "root", s.site.Load().Root, "addresses", fmt.Sprint(s.addrs), "threads", len(s.workers))
+	s.log.Info("web server serves", "root", s.site.Load().Root, "addresses", fmt.Sprint(s.Addrs()), "threads", len(s.workers))
 	var err error
 	left := len(s.workers)
 	select {
@@ -170,7 +173,7 @@ type Status struct {
 // Status asks the loops. It may be called at any time, from any goroutine but theirs.
 func (s *Server) Status() Status {
 	st := s.site.Load()
-	sum := Status{Root: st.Root, Addresses: s.addrs}
+	sum := Status{Root: st.Root, Addresses: s.Addrs()}
 	sum.Pages, sum.CacheBytes, sum.OpenFiles = st.cache.size()
 	if !s.started.Load() {
 		return sum

@@ -66,9 +66,8 @@ func newWorker(s *Server, l *loop.Loop) *worker {
 	w.pause.Init(l, w.acceptAgain)
 	w.sweep.Init(l, w.sweepCache)
 	w.flush.Init(l, w.flushLines)
-	for _, fd := range s.listeners {
-		w.listeners = append(w.listeners, &listener{w: w, fd: fd})
-	}
+	w.paused = true // until it starts
+	w.take(s.ports.open)
 	return w
 }
 
@@ -77,10 +76,10 @@ func (w *worker) start() {
 	w.sweep.Set(int64(sweepEvery))
 }
 
-// A listener accepts for one worker. All workers wait for the same socket; of each connection one is told.
+// A listener accepts for one worker.
 type listener struct {
-	w  *worker
-	fd int
+	w    *worker
+	port *port
 }
 
 // Ready accepts what waits, though not without end: level-triggered, it is told again.
@@ -99,7 +98,7 @@ func (l *listener) accept() bool {
 		w.stopAccepting()
 		return false
 	}
-	fd, from, err := loop.Accept(l.fd)
+	fd, from, err := loop.Accept(l.port.fd)
 	switch err {
 	case nil:
 		c := w.conn()
@@ -122,7 +121,7 @@ func (w *worker) stopAccepting() {
 	if !w.paused {
 		w.paused = true
 		for _, l := range w.listeners {
-			w.loop.Remove(l.fd)
+			w.loop.Remove(l.port.fd)
 		}
 	}
 }
@@ -133,9 +132,7 @@ func (w *worker) acceptAgain() {
 	}
 	w.paused = false
 	for _, l := range w.listeners {
-		if err := w.loop.Add(l.fd, l, loop.In, false); err != nil {
-			w.log.Error("cannot accept connections", "error", err)
-		}
+		w.watch(l)
 	}
 }
 
