@@ -225,7 +225,8 @@ const (
 	directorReasonR_FRAGMENT      directorReason = 15
 	directorReasonR_TTL           directorReason = 16
 	directorReasonR_LOOP          directorReason = 17
-	directorReasonREASONS         directorReason = 18
+	directorReasonR_UNHEARD       directorReason = 18
+	directorReasonREASONS         directorReason = 19
 )
 
 type directorService struct {
@@ -325,7 +326,9 @@ type directorWay struct {
 	Src     [6]uint8
 	Vlan    uint16
 	Mtu     uint16
-	Reason  uint32
+	Reason  uint8
+	Direct  uint8
+	Said    int16
 	Pad     uint32
 }
 
@@ -365,7 +368,6 @@ const (
 	directorVarUnusedPick        = "unused_pick"
 	directorVarUnusedReason      = "unused_reason"
 	directorVarUnusedServiceFlag = "unused_service_flag"
-	directorVarUnusedTable       = "unused_table"
 )
 
 // loadDirector returns the embedded CollectionSpec for director.
@@ -454,7 +456,6 @@ type directorVariableSpecs struct {
 	UnusedPick        *ebpf.VariableSpec `ebpf:"unused_pick"`
 	UnusedReason      *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedServiceFlag *ebpf.VariableSpec `ebpf:"unused_service_flag"`
-	UnusedTable       *ebpf.VariableSpec `ebpf:"unused_table"`
 }
 
 // directorObjects contains all objects after they have been loaded into the kernel.
@@ -539,7 +540,6 @@ type directorVariables struct {
 	UnusedPick        *ebpf.Variable `ebpf:"unused_pick"`
 	UnusedReason      *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedServiceFlag *ebpf.Variable `ebpf:"unused_service_flag"`
-	UnusedTable       *ebpf.Variable `ebpf:"unused_table"`
 }
 
 // directorPrograms contains all programs after they have been loaded into the kernel.

@@ -37,7 +37,7 @@ struct inner_table {
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, u32);
-	__uint(value_size, sizeof(struct table));
+	__type(value, struct table);
 };
 
 struct {
@@ -91,7 +91,6 @@ struct setting {
 volatile struct setting settings;
 
 // Types that no map names, for the Go side.
-const struct table *unused_table __attribute__((unused));
 const struct event *unused_event __attribute__((unused));
 const enum dispatch *unused_dispatch __attribute__((unused));
 const enum pick *unused_pick __attribute__((unused));

@@ -18,6 +18,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s16 s16;
 
 // An address of either family; an IPv4 address is mapped: ::ffff:a.b.c.d (RFC 4291 2.5.5.2).
 struct addr {
@@ -133,7 +134,9 @@ struct way {
 	u8 dst[6], src[6]; // as a frame begins
 	u16 vlan;          // tag to send with, 0: none; host order
 	u16 mtu;
-	u32 reason;
+	u8 reason; // why there is none
+	u8 direct; // its own MAC address, no router's
+	s16 said;  // what bpf_fib_lookup returned
 	u32 pad;
 };
 
@@ -191,6 +194,7 @@ enum reason {
 	R_FRAGMENT,     // a later fragment that went to its datagram's node
 	R_TTL,          // dropped, and the client told by ICMP: its time to live ended here (tunnel, nat)
 	R_LOOP,         // dropped: it came from the very node that it would go to (dr)
+	R_UNHEARD,      // an event for which user space had no room: the packet went its way
 	REASONS
 };
 

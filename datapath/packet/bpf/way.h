@@ -1,0 +1,81 @@
+//go:build ignore
+
+// The way to a node: the kernel's own routes and neighbours, asked now and then.
+
+#pragma once
+
+#include "count.h"
+#include "parse.h"
+
+#define KEPT (SECOND / 4)        // how long an answer is good for
+#define KEPT_WITHOUT (SECOND / 50) // and one that says that there is no way
+
+#define AF_INET 2
+#define AF_INET6 10
+
+// Asks the kernel for the way to an address that a packet from this port shall go.
+static __noinline void ask(struct xdp_md *ctx, struct packet *p, struct way *w, const struct addr *to, u32 mtu)
+{
+	struct vlan_key tag = {.ifindex = ctx->ingress_ifindex, .vlan = p->vlan};
+	struct bpf_fib_lookup q = {.ifindex = tag.ifindex, .tot_len = 1}; // a length, or no MTU is given
+	u32 *interface = bpf_map_lookup_elem(&vlans, &tag);
+	bool four = is_four(to);
+	struct port *port;
+	long said;
+
+	if (interface)
+		q.ifindex = *interface;
+	q.family = four ? AF_INET : AF_INET6;
+	if (four)
+		q.ipv4_dst = to->w[3];
+	else
+		__builtin_memcpy(q.ipv6_dst, to, sizeof(q.ipv6_dst));
+	said = bpf_fib_lookup(ctx, &q, sizeof(q), BPF_FIB_LOOKUP_SRC);
+	if (said == -22) // EINVAL: Linux before 6.7 gives no source
+		said = bpf_fib_lookup(ctx, &q, sizeof(q), 0);
+
+	w->until = 0; // what follows is of no use until it is complete
+	w->to = *to;
+	w->epoch = settings.epoch;
+	w->said = said;
+	w->ifindex = 0;
+	if (said) {
+		w->reason = said == BPF_FIB_LKUP_RET_NO_NEIGH ? R_NO_NEIGHBOUR : R_NO_ROUTE;
+		w->until = p->now + KEPT_WITHOUT;
+		return;
+	}
+	if (four) {
+		w->direct = q.family == AF_INET && q.ipv4_dst == to->w[3];
+		w->from = mapped(q.ipv4_src);
+		if (!q.ipv4_src)
+			w->from = *(struct addr *)&settings.v4;
+	} else {
+		w->direct = q.family == AF_INET6 && !__builtin_memcmp(q.ipv6_dst, to, sizeof(q.ipv6_dst));
+		__builtin_memcpy(&w->from, q.ipv6_src, sizeof(w->from));
+		if (is_none(&w->from))
+			w->from = *(struct addr *)&settings.v6;
+	}
+	__builtin_memcpy(w->dst, q.dmac, sizeof(w->dst));
+	__builtin_memcpy(w->src, q.smac, sizeof(w->src));
+	w->mtu = q.mtu_result;
+	if (mtu && mtu < w->mtu)
+		w->mtu = mtu;
+	w->vlan = 0;
+	w->ifindex = q.ifindex;
+	port = bpf_map_lookup_elem(&ports, &w->ifindex);
+	if (port && port->ifindex) {
+		w->ifindex = port->ifindex;
+		w->vlan = port->vlan;
+		if (port->mtu && port->mtu < w->mtu)
+			w->mtu = port->mtu;
+	}
+	w->until = p->now + KEPT;
+}
+
+// Whether the way can be taken; `none` says why it cannot.
+static __always_inline bool open_way(struct xdp_md *ctx, struct packet *p, struct way *w, const struct addr *to, u32 mtu)
+{
+	if (unlikely(w->until <= p->now || w->epoch != settings.epoch || !same(&w->to, to)))
+		ask(ctx, p, w, to, mtu);
+	return w->ifindex;
+}
