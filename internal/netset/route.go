@@ -106,6 +106,7 @@ type Rule struct {
 	Priority int        `json:"priority"` // smaller ones are asked first
 	Family   int        `json:"family"`   // 4 or 6
 	From     netip.Addr `json:"from"`     // the source; invalid: any, also one that has not been chosen yet
+	To       netip.Addr `json:"to"`       // the destination; invalid: any
 	Proto    int        `json:"proto"`    // of IP; 0: every one
 	Port     uint16     `json:"port"`     // the source's; 0: every one
 	Table    int        `json:"table"`
@@ -128,6 +129,9 @@ func (r Rule) words() string {
 	fmt.Fprintf(&b, "pref %d", r.Priority)
 	if r.From.IsValid() {
 		fmt.Fprintf(&b, " from %s", r.From)
+	}
+	if r.To.IsValid() {
+		fmt.Fprintf(&b, " to %s", r.To)
 	}
 	switch r.Proto {
 	case 0:
@@ -168,6 +172,9 @@ func (r Rule) netlink() *netlink.Rule {
 	if r.From.IsValid() {
 		n.Src = host(r.From)
 	}
+	if r.To.IsValid() {
+		n.Dst = host(r.To)
+	}
 	if r.Port != 0 {
 		n.Sport = netlink.NewRulePortRange(r.Port, r.Port)
 	}
@@ -188,14 +195,8 @@ func (r Rule) look() (was string, fine bool, err error) {
 }
 
 func (r Rule) is(one netlink.Rule) bool {
-	var from netip.Addr
-	if one.Src != nil {
-		if ones, bits := one.Src.Mask.Size(); ones != bits {
-			return false
-		}
-		a, _ := netip.AddrFromSlice(one.Src.IP)
-		from = a.Unmap()
-	}
+	from, fromFits := single(one.Src)
+	to, toFits := single(one.Dst)
 	var port uint16
 	if one.Sport != nil {
 		if one.Sport.Start != one.Sport.End {
@@ -203,8 +204,19 @@ func (r Rule) is(one netlink.Rule) bool {
 		}
 		port = one.Sport.Start
 	}
-	return one.Priority == r.Priority && one.Table == r.Table && one.IPProto == r.Proto && port == r.Port && from == r.From &&
-		one.Dst == nil && one.Dport == nil && one.Mark == 0 && one.IifName == "" && one.OifName == "" && !one.Invert
+	return fromFits && toFits && from == r.From && to == r.To &&
+		one.Priority == r.Priority && one.Table == r.Table && one.IPProto == r.Proto && port == r.Port &&
+		one.Dport == nil && one.Mark == 0 && one.IifName == "" && one.OifName == "" && !one.Invert
+}
+
+// single is the one address of a network, or none if there is no network.
+func single(n *net.IPNet) (a netip.Addr, fits bool) {
+	if n == nil {
+		return a, true
+	}
+	ones, bits := n.Mask.Size()
+	a, _ = netip.AddrFromSlice(n.IP)
+	return a.Unmap(), ones == bits
 }
 
 func (r Rule) do() error {
