@@ -14,6 +14,7 @@ type Service struct {
 	Name     string
 	Kind     cluster.Kind
 	Listen   []netip.AddrPort
+	Ahead    bool // this machine may not have the addresses of Listen yet: another director has them
 	Pool     string
 	Threads  int // loops that take its connections, at most as many as there are; 0 means all
 	Limits   Limits

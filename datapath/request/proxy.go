@@ -75,23 +75,27 @@ func New(cfg Config, log *slog.Logger) (*Proxy, error) {
 func (p *Proxy) Apply(list []Service) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	want := map[netip.AddrPort]string{}
-	for _, cfg := range list {
-		for _, at := range cfg.Listen {
-			want[at] = cfg.Name
+	want := map[netip.AddrPort]*Service{}
+	for i := range list {
+		for _, at := range list[i].Listen {
+			want[at] = &list[i]
 		}
 	}
 	opened := map[netip.AddrPort]*listener{}
-	for at := range want {
+	for at, cfg := range want {
 		if p.listeners[at] != nil {
 			continue
 		}
-		fd, err := loop.Listen(at, 4096)
+		listen := loop.Listen
+		if cfg.Ahead {
+			listen = loop.ListenAhead
+		}
+		fd, err := listen(at, 4096)
 		if err != nil {
 			for _, l := range opened {
 				loop.Discard(l.fd)
 			}
-			return fmt.Errorf("service %s: %w", want[at], err)
+			return fmt.Errorf("service %s: %w", cfg.Name, err)
 		}
 		l := &listener{at: at, fd: fd}
 		l.users.Store(int32(len(p.workers)))
@@ -118,12 +122,12 @@ func (p *Proxy) Apply(list []Service) error {
 	maps.Copy(p.listeners, opened)
 	var closed []*listener
 	for at, l := range p.listeners {
-		if want[at] == "" {
+		if want[at] == nil {
 			closed = append(closed, l)
 			delete(p.listeners, at)
 			continue
 		}
-		l.service.Store(services[want[at]])
+		l.service.Store(services[want[at].Name])
 	}
 	p.each(func(w *worker) {
 		for _, l := range opened {

@@ -17,6 +17,7 @@ import (
 type Config struct {
 	// Listeners and Threads are fixed when the server is made; Reload leaves them as they are.
 	Listen    []netip.AddrPort // port 0 lets the kernel choose; see Server.Addrs
+	VIPs      []netip.AddrPort // listened on as well, also while this machine does not have the address
 	Listeners []int            // descriptors that listen already; the server closes them when it ends
 	Threads   int              // loops; 0 means one for each core
 

@@ -355,7 +355,7 @@ func TestReloadOfAddresses(t *testing.T) {
 		if _, body := there.get("/a"); body != "text" {
 			t.Errorf("got %q at the new address", body)
 		}
-		cfg.Listen = cfg.Listen[:1]
+		cfg.Listen, cfg.VIPs = cfg.Listen[:1], []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:80"), netip.MustParseAddrPort("[2001:db8::1]:80")}
 		if err := s.Reload(cfg); err != nil {
 			t.Fatal(err)
 		}

@@ -40,13 +40,17 @@ func (p *ports) addrs() []netip.AddrPort {
 }
 
 // add listens on the addresses that are not listened on yet, on all of them or on none.
-func (p *ports) add(addrs []netip.AddrPort) ([]*port, error) {
+func (p *ports) add(addrs, vips []netip.AddrPort) ([]*port, error) {
 	var added []*port
-	for _, at := range addrs {
+	for i, at := range slices.Concat(addrs, vips) {
 		if slices.ContainsFunc(p.open, func(o *port) bool { return o.want == at }) {
 			continue
 		}
-		fd, err := loop.Listen(at, backlog)
+		listen := loop.Listen
+		if i >= len(addrs) {
+			listen = loop.ListenAhead
+		}
+		fd, err := listen(at, backlog)
 		if err != nil {
 			for _, o := range added {
 				o.close()
@@ -60,17 +64,19 @@ func (p *ports) add(addrs []netip.AddrPort) ([]*port, error) {
 
 // listen has the server listen on these addresses, and on no others of its Config. Sockets that were handed to it stay.
 // Where one cannot be listened on, nothing changes. Connections stay, also those that came in where it listens no more.
-func (s *Server) listen(addrs []netip.AddrPort) error {
+func (s *Server) listen(addrs, vips []netip.AddrPort) error {
 	s.ports.mu.Lock()
 	defer s.ports.mu.Unlock()
 	if s.ports.over {
 		return errors.New("serve: the server has ended")
 	}
-	added, err := s.ports.add(addrs)
+	added, err := s.ports.add(addrs, vips)
 	if err != nil {
 		return err
 	}
-	stays := func(o *port) bool { return !o.want.IsValid() || slices.Contains(addrs, o.want) }
+	stays := func(o *port) bool {
+		return !o.want.IsValid() || slices.Contains(addrs, o.want) || slices.Contains(vips, o.want)
+	}
 	var gone []*port
 	for _, o := range s.ports.open {
 		if !stays(o) {

@@ -33,12 +33,12 @@ func New(cfg Config, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(cfg.Listen)+len(cfg.Listeners) == 0 {
+	if len(cfg.Listen)+len(cfg.VIPs)+len(cfg.Listeners) == 0 {
 		return nil, errors.New("serve: no address to listen on is given")
 	}
 	s := &Server{log: log.With("part", "serve")}
 	s.site.Store(st)
-	if s.ports.open, err = s.ports.add(cfg.Listen); err != nil {
+	if s.ports.open, err = s.ports.add(cfg.Listen, cfg.VIPs); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *Server) Reload(cfg Config) error {
 		return err
 	}
 	if cfg.Listen != nil {
-		if err := s.listen(cfg.Listen); err != nil {
+		if err := s.listen(cfg.Listen, cfg.VIPs); err != nil {
 			st.close()
 			return err
 		}

@@ -457,3 +457,22 @@ func TestAdviceNamesTheSettingOfTheFamily(t *testing.T) {
 		}
 	}
 }
+
+// A director listens on an address that another machine has, to be ready when it takes it over.
+func TestListenAhead(t *testing.T) {
+	for _, text := range []string{"192.0.2.1:0", "[2001:db8::1]:0"} {
+		at := netip.MustParseAddrPort(text)
+		if fd, err := Listen(at, 1); err == nil {
+			t.Errorf("%s: nobody has the address, and it can be listened on", at)
+			Discard(fd)
+		}
+		fd, err := ListenAhead(at, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := LocalAddr(fd); got.Addr() != at.Addr() || got.Port() == 0 {
+			t.Errorf("it listens on %s, want %s", got, at)
+		}
+		Discard(fd)
+	}
+}

@@ -23,10 +23,21 @@ func Accept(listener int) (fd int, from netip.AddrPort, err error) {
 
 // Listen opens a non-blocking listening socket. A port of 0 lets the kernel choose; LocalAddr tells what it chose. The error
 // says what is in the way, and what to do about it.
-func Listen(at netip.AddrPort, backlog int) (int, error) {
+func Listen(at netip.AddrPort, backlog int) (int, error) { return listen(at, backlog, false) }
+
+// ListenAhead is Listen on an address that this machine may not have yet: one that it is to take over from another.
+func ListenAhead(at netip.AddrPort, backlog int) (int, error) { return listen(at, backlog, true) }
+
+func listen(at netip.AddrPort, backlog int, ahead bool) (int, error) {
 	fd, err := stream(at)
 	if err != nil {
 		return -1, err
+	}
+	switch { // what fails here, Bind says
+	case ahead && at.Addr().Is6():
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
+	case ahead:
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) // without it a restart waits for old connections
 	if at.Addr().Is6() {
