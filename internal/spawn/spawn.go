@@ -30,13 +30,18 @@ type Child struct {
 //
 // The kernel ties that signal to the thread that started the program, not to the process: it is sent when the thread
 // ends. The Go runtime ends threads as it likes, so the caller must be a goroutine locked to its thread
-// (runtime.LockOSThread) for as long as the program runs.
+// (runtime.LockOSThread) for as long as the program runs. A thread whose children have a PID namespace of their own is
+// another matter: they end with that namespace, and get no signal.
 func Start(cmd *exec.Cmd, death syscall.Signal) (*Child, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setpgid = true
 	cmd.SysProcAttr.Pdeathsig = death
+	if elsewhere() {
+		// Package syscall has a new process look for its parent, and end itself if that is not there. It cannot see it there.
+		cmd.SysProcAttr.Pdeathsig = 0
+	}
 	cmd.WaitDelay = drain
 	if err := cmd.Start(); err != nil {
 		return nil, explain(cmd, err)
@@ -44,6 +49,16 @@ func Start(cmd *exec.Cmd, death syscall.Signal) (*Child, error) {
 	c := &Child{cmd: cmd, done: make(chan struct{})}
 	go c.wait()
 	return c, nil
+}
+
+// elsewhere says whether what this thread starts is in another PID namespace than itself.
+func elsewhere() bool {
+	children, err := os.Readlink("/proc/thread-self/ns/pid_for_children")
+	if err != nil { // either there is no /proc, or it is that of the other namespace, where this thread is not seen
+		return !missing("/proc/1")
+	}
+	own, err := os.Readlink("/proc/thread-self/ns/pid")
+	return err == nil && own != children
 }
 
 // wait waits for the program, then ends what it left behind. The program stays unreaped until then: its number is the

@@ -8,13 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"muster/cluster"
-	"muster/console"
 	"muster/lab/local"
 )
 
@@ -131,21 +128,10 @@ func (d *Demo) Start(ctx context.Context) error {
 	began := time.Now()
 	err := d.Cluster.Start(ctx)
 	if err == nil {
-		err = d.Await(ctx, Patience, NotActive)
+		err = d.Await(ctx, Patience, local.NotActive)
 	}
 	d.took = time.Since(began)
 	return err
-}
-
-// NotActive says which nodes are not.
-func NotActive(s console.Status) string {
-	var list []string
-	for _, n := range s.Director.Nodes {
-		if n.State != cluster.Active {
-			list = append(list, fmt.Sprintf("%s is %s: %s", n.Name, n.State, n.Reason))
-		}
-	}
-	return strings.Join(list, "; ")
 }
 
 // Run has show show the cluster until it returns or the context ends, and brings back nodes that die meanwhile. Of each it

@@ -79,7 +79,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err := d.Start(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.Await(ctx, demo.Patience, demo.NotActive); err != nil {
+	if err := d.Await(ctx, demo.Patience, local.NotActive); err != nil {
 		return nil, err
 	}
 	cfg.Progress(fmt.Sprintf("a director and %d traffic nodes serve %d files of %s, ready in %.1f s",

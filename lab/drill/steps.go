@@ -13,6 +13,7 @@ import (
 	"muster/cluster"
 	"muster/console"
 	"muster/lab/demo"
+	"muster/lab/local"
 	"muster/lab/peer"
 )
 
@@ -187,7 +188,7 @@ func (d *drill) reload(ctx context.Context) error {
 	if err := d.follow(ctx, changed); err != nil {
 		return err
 	}
-	if err := d.Await(ctx, patience, demo.NotActive); err != nil {
+	if err := d.Await(ctx, patience, local.NotActive); err != nil {
 		return err
 	}
 	return d.served(ctx)
@@ -281,7 +282,7 @@ func (d *drill) everyNodeAnswers(ctx context.Context) error {
 		if first {
 			return "no request is answered yet"
 		}
-		return demo.NotActive(s)
+		return local.NotActive(s)
 	})
 	if err != nil {
 		return err

@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"muster/cluster"
 	"muster/config"
 	"muster/console"
 	"muster/internal/wire"
@@ -28,6 +30,11 @@ type Config struct {
 	Prefix  string               // of the directory's name; empty means muster-local-
 	Keep    bool                 // leave the directory when the cluster has stopped
 	Hosts   map[string]peer.Host // where a node runs, by its name; the zero Host is here
+
+	// Command makes a command of arguments, as a node is to be started with; nil means exec.Command.
+	Command func(node string, argv ...string) (*exec.Cmd, error)
+	// Var is where a node's /var is, seen from here; nil means here.
+	Var func(node string) string
 }
 
 // A Cluster is a cluster on this machine. Its methods may be called from any goroutine.
@@ -121,8 +128,10 @@ func (c *Cluster) StartNode(ctx context.Context, name string) error {
 		return fmt.Errorf("start node %s: %w", name, err)
 	}
 	defer func() { _ = log.Close() }() // the node has it, too
-	cmd := exec.Command(c.cfg.Program, "node", "--config", c.Path(), "--name", name)
-	cmd.Args[0] = "muster" // as one would type it
+	cmd, err := c.command(name, c.cfg.Program, "node", "--config", c.Path(), "--name", name)
+	if err != nil {
+		return err
+	}
 	cmd.Stdout, cmd.Stderr = log, log
 	// A node that is frozen would not hear a softer signal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -142,6 +151,24 @@ func (c *Cluster) StartNode(ctx context.Context, name string) error {
 		return errors.New("the cluster has been stopped")
 	}
 	return nil
+}
+
+func (c *Cluster) command(node string, argv ...string) (*exec.Cmd, error) {
+	if c.cfg.Command != nil {
+		return c.cfg.Command(node, argv...)
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Args[0] = "muster" // as one would type it
+	return cmd, nil
+}
+
+// socket is where a node is asked.
+func (c *Cluster) socket(node string) string {
+	path := role.Socket(c.file.State, node)
+	if below, ok := strings.CutPrefix(path, "/var/"); ok && c.cfg.Var != nil {
+		return filepath.Join(c.cfg.Var(node), below)
+	}
+	return path
 }
 
 // tail is the end of a file, where a program says why it ended.
@@ -173,29 +200,33 @@ func (c *Cluster) Client(name string) *console.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.clients[name] == nil {
-		c.clients[name] = console.NewClient([]string{"unix:" + role.Socket(c.file.State, name)}, "")
+		c.clients[name] = console.NewClient([]string{"unix:" + c.socket(name)}, "")
 	}
 	return c.clients[name]
 }
 
-// Status is what the first director knows.
-func (c *Cluster) Status(ctx context.Context) (console.Status, error) {
-	return c.Client(c.File().Directors()[0].Name).Status(ctx)
+// Status is what the first director knows that answers, in the order of the file.
+func (c *Cluster) Status(ctx context.Context) (s console.Status, err error) {
+	for _, d := range c.File().Directors() {
+		if s, err = c.Client(d.Name).Status(ctx); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return s, err
 }
 
 // ErrPatience says that something that was waited for has not come.
 var ErrPatience = errors.New("it has not come about in time")
 
-// Await asks the first director again and again, until what it knows is as it should be. Wrong says what is not yet as it
-// should be; empty means that all is.
+// Await asks the directors again and again, until what the first that answers knows is as it should be. Wrong says what is
+// not yet as it should be; empty means that all is.
 func (c *Cluster) Await(ctx context.Context, patience time.Duration, wrong func(console.Status) string) error {
-	client := c.Client(c.File().Directors()[0].Name)
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, ErrPatience)
 	defer cancel()
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
-	for why := "the director does not answer"; ; {
-		s, err := client.Status(ctx)
+	for why := "no director answers"; ; {
+		s, err := c.Status(ctx)
 		if err == nil {
 			if why = wrong(s); why == "" {
 				return nil
@@ -207,6 +238,17 @@ func (c *Cluster) Await(ctx context.Context, patience time.Duration, wrong func(
 			return fmt.Errorf("%w: %s", context.Cause(ctx), why)
 		}
 	}
+}
+
+// NotActive says which nodes are not.
+func NotActive(s console.Status) string {
+	var list []string
+	for _, n := range s.Director.Nodes {
+		if n.State != cluster.Active {
+			list = append(list, fmt.Sprintf("%s is %s: %s", n.Name, n.State, n.Reason))
+		}
+	}
+	return strings.Join(list, "; ")
 }
 
 // Stop ends all nodes, waits until they have ended, and removes the directory. It may be called more than once.

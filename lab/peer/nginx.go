@@ -46,8 +46,13 @@ func NginxNode(node string, addr netip.AddrPort, root string) Peer {
 	return nginx("nginx", addr, NginxNodeConfig(node, addr, root))
 }
 
-// NginxNodeConfig is the configuration of NginxNode; DIR in it stands for a directory that nginx may write to.
+// NginxNodeConfig is the configuration of NginxNode; DIR in it stands for a directory that nginx may write to. The address ::
+// is every address, of IPv4 too.
 func NginxNodeConfig(node string, addr netip.AddrPort, root string) string {
+	listen := addr.String()
+	if addr.Addr() == netip.IPv6Unspecified() {
+		listen += " ipv6only=off"
+	}
 	return nginxHead + fmt.Sprintf(`	types {
 		text/html html; text/css css; text/javascript js; text/plain txt;
 		image/gif gif; image/jpeg jpg; image/png png; image/svg+xml svg;
@@ -66,7 +71,7 @@ func NginxNodeConfig(node string, addr netip.AddrPort, root string) string {
 		}
 	}
 }
-`, addr, root, node, StatusPath, site.PagePath, site.PageType, site.PageTemplate("$number"))
+`, listen, root, node, StatusPath, site.PagePath, site.PageType, site.PageTemplate("$number"))
 }
 
 // tunedBuffers hold a reply of 64 kB in memory. With the buffers as shipped, 8 of 4 kB, nginx passes such a reply on in more

@@ -2,8 +2,10 @@ package testbed
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"os/exec"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -15,68 +17,208 @@ import (
 // this machine. Its methods may be called from any goroutine.
 type Machine struct {
 	*Site
+	lab   *Lab
+	group *group
+
+	mu     sync.RWMutex
+	keeper *keeper // nil: there is no power
+	frozen []int   // pidfds of processes that Freeze has stopped
 }
 
-// A Cmd is a command that will run on a machine. Its Start, Run, Output and CombinedOutput are those of exec.Cmd; a command
-// that has not ended by then ends with the machine.
-type Cmd struct {
-	*exec.Cmd
-	on *Machine
+// boot gives the machine its namespaces and file systems. It has no cables yet.
+func (m *Machine) boot(context.Context) (err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.group == nil {
+		if m.group, err = m.lab.places.newGroup(m.lab.groups, m.Name); err != nil {
+			return fmt.Errorf("boot %s: %w", m.Name, err)
+		}
+		if m.Cores > 0 {
+			if err := m.group.setCores(m.Cores); err != nil {
+				return fmt.Errorf("boot %s: %w", m.Name, err)
+			}
+		}
+	}
+	k, err := startKeeper()
+	if err == nil {
+		err = k.furnish(m.Name, m.lab.disk(m.Name), m.lab.hostsFile(), m.lab.visible()...)
+	}
+	if err != nil {
+		k.end()
+		return fmt.Errorf("boot %s: %w", m.Name, err)
+	}
+	m.keeper = k
+	return nil
 }
 
-// Command prepares a program on the machine. It is killed when the context ends.
-func (m *Machine) Command(ctx context.Context, argv ...string) *Cmd { return nil }
+// plug lays its cables.
+func (m *Machine) plug(context.Context) error {
+	if m.Role == Switch {
+		return nil
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.keeper == nil {
+		return m.powerless()
+	}
+	return m.lab.network.plug(m.Site, m.keeper.space)
+}
+
+func (m *Machine) powerless() error {
+	return fmt.Errorf("machine %s is off: switch it on first", m.Name)
+}
+
+// close ends all that runs there.
+func (m *Machine) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.forget()
+	m.keeper.end()
+	m.keeper = nil
+}
 
 // Do calls f with its thread in the machine's network: sockets that f makes belong there. Files, and whatever else the
 // goroutine starts, are those of this process.
-func (m *Machine) Do(f func() error) error { return errors.ErrUnsupported }
+func (m *Machine) Do(f func() error) error {
+	m.mu.RLock()
+	if m.keeper == nil {
+		m.mu.RUnlock()
+		return m.powerless()
+	}
+	leave, err := m.keeper.space.Enter()
+	m.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return f()
+}
 
 // Host has package peer run servers on the machine.
 func (m *Machine) Host() peer.Host { return peer.Host{Space: m} }
 
 // Enter moves the calling goroutine's thread into the machine, with its files and for what it starts. The thread cannot come
 // back: it is to end with its goroutine, and leave does nothing.
-func (m *Machine) Enter() (leave func(), err error) { return nil, errors.ErrUnsupported }
+func (m *Machine) Enter() (leave func(), err error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.keeper == nil {
+		return nil, m.powerless()
+	}
+	return func() {}, m.keeper.enter()
+}
 
-// Root is where the machine's files are seen from outside.
-func (m *Machine) Root() string { return "" }
+// Root is where the machine's files are seen from outside; empty when it is off.
+func (m *Machine) Root() string {
+	pid := m.PID()
+	if pid == 0 {
+		return ""
+	}
+	return fmt.Sprintf("/proc/%d/root", pid)
+}
 
 // PID is the machine's first process, as this machine numbers it; 0 when the machine is off.
-func (m *Machine) PID() int { return 0 }
+func (m *Machine) PID() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.keeper == nil {
+		return 0
+	}
+	return m.keeper.cmd.Process.Pid
+}
 
 // Node is the newest muster process of the machine; nil if there was none.
-func (m *Machine) Node() *peer.Process { return nil }
+func (m *Machine) Node() *peer.Process { return m.lab.cluster.Process(m.Name) }
 
 // Start starts the machine's muster node, and waits until it can be asked.
-func (m *Machine) Start(ctx context.Context) error { return errors.ErrUnsupported }
+func (m *Machine) Start(ctx context.Context) error { return m.lab.cluster.StartNode(ctx, m.Name) }
 
 // Stop tells the node to stop in good order, and waits until it has.
-func (m *Machine) Stop() {}
+func (m *Machine) Stop() {
+	if p := m.Node(); p != nil {
+		p.Stop()
+	}
+}
 
 // Restart stops the node and starts it again.
-func (m *Machine) Restart(ctx context.Context) error { return errors.ErrUnsupported }
+func (m *Machine) Restart(ctx context.Context) error {
+	m.Stop()
+	return m.Start(ctx)
+}
 
 // Signal sends the node's process a signal.
-func (m *Machine) Signal(s syscall.Signal) {}
+func (m *Machine) Signal(s syscall.Signal) { m.lab.cluster.Signal(m.Name, s) }
 
-// Kill kills the node's process; what it has started, ends as it may.
-func (m *Machine) Kill() {}
-
-// Freeze stops every process of the machine where it is. Its kernel goes on: it answers pings, and takes connections in.
-func (m *Machine) Freeze() error { return errors.ErrUnsupported }
-
-// Thaw lets them go on.
-func (m *Machine) Thaw() error { return errors.ErrUnsupported }
+// Kill kills the node's process, and waits until it is gone, with what it had started.
+func (m *Machine) Kill() {
+	if p := m.Node(); p != nil {
+		p.Signal(syscall.SIGKILL)
+		<-p.Done()
+	}
+}
 
 // Off pulls the plug: the links are dead, and then everything on the machine is, with the kernel's state of its network.
 // Only what is in /var stays.
-func (m *Machine) Off() error { return errors.ErrUnsupported }
+func (m *Machine) Off() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.keeper == nil || m.Role == Switch {
+		return nil
+	}
+	if err := m.lab.network.dark(m.Site); err != nil {
+		return err
+	}
+	m.forget()
+	m.keeper.end()
+	m.keeper = nil
+	if p := m.Node(); p != nil {
+		<-p.Done()
+	}
+	return m.lab.network.unplug(m.Site)
+}
 
 // On gives the machine power again. Its node does not run yet.
-func (m *Machine) On(ctx context.Context) error { return errors.ErrUnsupported }
+func (m *Machine) On(ctx context.Context) error {
+	if m.PID() != 0 {
+		return nil
+	}
+	if err := m.boot(ctx); err != nil {
+		return err
+	}
+	return m.plug(ctx)
+}
 
 // SetCores changes how much of the processors' time the machine may use: 0.05 is a twentieth of a core, 0 all.
-func (m *Machine) SetCores(cores float64) error { return errors.ErrUnsupported }
+func (m *Machine) SetCores(cores float64) error { return m.group.setCores(cores) }
 
 // Usage is the processor time that everything on the machine has used so far, the kernel's on its behalf included.
-func (m *Machine) Usage() (time.Duration, error) { return 0, errors.ErrUnsupported }
+func (m *Machine) Usage() (time.Duration, error) { return m.group.usage() }
+
+// Command prepares a program on the machine. It is killed when the context ends, with what it has started in its process
+// group.
+func (m *Machine) Command(ctx context.Context, argv ...string) *Cmd {
+	program := argv[0]
+	if found, err := peer.Find(program); err == nil {
+		program = found
+	}
+	cmd := exec.CommandContext(ctx, program, argv[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	return &Cmd{cmd, m}
+}
+
+// environment is what programs on the machine find.
+func (m *Machine) environment() []string {
+	return []string{"MUSTER_CONFIG=" + m.lab.Path(), "HOSTNAME=" + m.Name}
+}
+
+// command is a node's, for package local.
+func (l *Lab) command(node string, argv ...string) (*exec.Cmd, error) {
+	m := l.Machine(node)
+	if m == nil {
+		return nil, fmt.Errorf("the lab has no machine %s; there are %s", node, strings.Join(l.Layout.Names(), " "))
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	return cmd, m.join(cmd)
+}

@@ -18,6 +18,8 @@ type Plan struct {
 	Cluster Cluster                     // what the cluster's file says
 	File    func(*Layout, Paths) string // writes it instead; nil means Cluster.Text
 
+	Site string // the directory that is served; empty means documents of the lab's own: /bytes/1024 and so on
+
 	Keep     bool         // leave the lab's directory with file and logs when it ends
 	Progress func(string) // is told what is being done, from several goroutines; nil means nobody
 }
@@ -30,10 +32,10 @@ type Cluster struct {
 	XDP      string // packets.mode: auto, native, generic; empty leaves it out
 	IPv6     bool   // nodes have their IPv6 addresses in the file; the service's VIP is IPv6 alone
 
-	Timings string // the inner part of {} of timings, such as "report: 100ms, timeout: 400ms"
-	Service string // further keys of each service, a line each, such as "flows: {lost: reset}"
-	Extra   string // further services, with their indentation
-	Nodes   map[string]string
+	Timings string // what is in timings, such as "report: 100ms, timeout: 400ms"; empty means "slow-start: 0s, drain: 5s"
+	Service string // further keys of the service www, one a line, such as "flows: {lost: reset}"
+	Pool    string // further keys of the pool web, likewise
+	Extra   string // further services, with two blanks before their names
 }
 
 // An App is what serves the documents on a traffic node.

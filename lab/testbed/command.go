@@ -1,0 +1,93 @@
+package testbed
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// A Cmd is a command that will run on a machine. What has not ended by then ends with the machine.
+type Cmd struct {
+	*exec.Cmd
+	on *Machine
+}
+
+// Start is that of exec.Cmd.
+func (c *Cmd) Start() error {
+	if err := c.on.join(c.Cmd); err != nil {
+		return err
+	}
+	done := make(chan error)
+	go func() {
+		_, err := c.on.Enter()
+		if err == nil {
+			err = c.Cmd.Start()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// Run is that of exec.Cmd.
+func (c *Cmd) Run() error {
+	if err := c.Start(); err != nil {
+		return err
+	}
+	return c.Wait()
+}
+
+// Output is that of exec.Cmd.
+func (c *Cmd) Output() ([]byte, error) {
+	if c.Stdout != nil {
+		return nil, errors.New("run a command for its output: it goes elsewhere already")
+	}
+	var out, errs bytes.Buffer
+	c.Stdout = &out
+	if c.Stderr == nil {
+		c.Stderr = &errs
+	}
+	err := c.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		exit.Stderr = errs.Bytes()
+	}
+	return out.Bytes(), err
+}
+
+// CombinedOutput is that of exec.Cmd.
+func (c *Cmd) CombinedOutput() ([]byte, error) {
+	if c.Stdout != nil || c.Stderr != nil {
+		return nil, errors.New("run a command for its output: it goes elsewhere already")
+	}
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	err := c.Run()
+	return out.Bytes(), err
+}
+
+// join has the command join the machine's control groups before it becomes the program: a shell does so, with the files
+// that it is handed, and is replaced. No process of the program is ever outside.
+func (m *Machine) join(cmd *exec.Cmd) error {
+	if cmd.Err != nil {
+		return fmt.Errorf("run %s on %s: %w", cmd.Args[0], m.Name, cmd.Err)
+	}
+	var joins, closes strings.Builder
+	for i, f := range m.group.members {
+		fd := 3 + len(cmd.ExtraFiles) + i
+		if fd > 9 {
+			return fmt.Errorf("run %s on %s: it is handed more files than a shell can pass on", cmd.Args[0], m.Name)
+		}
+		fmt.Fprintf(&joins, "echo 0 >&%d && ", fd)
+		fmt.Fprintf(&closes, " %d>&-", fd)
+		defer func() { cmd.ExtraFiles = append(cmd.ExtraFiles, f) }()
+	}
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, m.environment()...)
+	cmd.Args = append([]string{"sh", "-c", joins.String() + `exec "$@"` + closes.String(), "sh", cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = "/bin/sh"
+	return nil
+}

@@ -1,0 +1,234 @@
+package testbed
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A group is the account of what a machine's processes use of the processors, and its limit: a control group, in one
+// hierarchy (cgroup v2) or in one each (v1).
+type group struct {
+	v2       bool
+	cpu, acc string     // directories; the same in v2
+	members  []*os.File // whoever writes 0 to all of them has joined
+}
+
+// period is the time in which a machine may use its part of the processors: short, so that a machine that has used it up
+// does not answer late by more than that.
+const period = 20 * time.Millisecond
+
+// quotaLeast is the least that the kernel takes for a period (sched/core.c, min_cfs_quota_period).
+const quotaLeast = time.Millisecond
+
+// hierarchies are where control groups are.
+type hierarchies struct {
+	v2       bool
+	cpu, acc string
+}
+
+// findHierarchies reads where this machine has its control groups.
+func findHierarchies() (hierarchies, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return hierarchies{}, fmt.Errorf("find the control groups: %w", err)
+	}
+	defer f.Close()
+	var h hierarchies
+	var unified string
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		// 31 23 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu (proc_pid_mountinfo(5))
+		before, after, _ := strings.Cut(lines.Text(), " - ")
+		at, kind := strings.Fields(before), strings.Fields(after)
+		if len(at) < 5 || len(kind) < 3 {
+			continue
+		}
+		options := strings.Split(kind[2], ",")
+		switch {
+		case kind[0] == "cgroup2" && unified == "":
+			unified = at[4]
+		case kind[0] == "cgroup" && slices.Contains(options, "cpu") && h.cpu == "":
+			h.cpu = at[4]
+		case kind[0] == "cgroup" && slices.Contains(options, "cpuacct") && h.acc == "":
+			h.acc = at[4]
+		}
+	}
+	if h.cpu != "" && h.acc != "" {
+		return h, nil
+	}
+	if unified == "" {
+		return h, errors.New("find the control groups: neither cgroup v2 nor the hierarchies cpu and cpuacct of v1 are mounted; " +
+			"mount them, as systemd does")
+	}
+	return hierarchies{v2: true, cpu: unified, acc: unified}, nil
+}
+
+// groupPrefix is how the control groups of labs begin; the owner's process follows, and when that began.
+const groupPrefix = "muster-lab-"
+
+// ownGroups is the name of the control group of all machines of labs of this process.
+func ownGroups() (string, error) {
+	began, err := startTime(os.Getpid())
+	if err != nil {
+		return "", fmt.Errorf("name the control groups: %w", err)
+	}
+	return fmt.Sprintf("%s%d-%s", groupPrefix, os.Getpid(), began), nil
+}
+
+// startTime is when a process began, in ticks since this machine did (proc_pid_stat(5)).
+func startTime(pid int) (string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "", err
+	}
+	const after = 19 // of the fields after the name
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) <= after {
+		return "", fmt.Errorf("read /proc/%d/stat: got %q", pid, b)
+	}
+	return fields[after], nil
+}
+
+// roots are the directories of all groups of that name.
+func (h hierarchies) roots(name string) []string {
+	if h.cpu == h.acc {
+		return []string{filepath.Join(h.cpu, name)}
+	}
+	return []string{filepath.Join(h.cpu, name), filepath.Join(h.acc, name)}
+}
+
+// sweep removes the groups of processes that are gone. A process that was killed, together with what was to clean up after
+// it, leaves them.
+func (h hierarchies) sweep() {
+	for _, pattern := range h.roots(groupPrefix + "*") {
+		list, _ := filepath.Glob(pattern) // the pattern is ours
+		for _, dir := range list {
+			owner, began, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), groupPrefix), "-")
+			pid, err := strconv.Atoi(owner)
+			began, _, _ = strings.Cut(began, "-")
+			if now, statErr := startTime(pid); err != nil || statErr == nil && now == began {
+				continue
+			}
+			removeGroups(dir)
+		}
+	}
+}
+
+// removeGroups removes a control group and those below it. One with processes stays.
+func removeGroups(dir string) {
+	below, _ := os.ReadDir(dir) // none, if it is gone already
+	for _, e := range below {
+		if e.IsDir() {
+			removeGroups(filepath.Join(dir, e.Name()))
+		}
+	}
+	_ = unix.Rmdir(dir) // what is still in use, the next sweep finds
+}
+
+// newGroup makes the group of a machine below that of its lab.
+func (h hierarchies) newGroup(lab, machine string) (*group, error) {
+	g := &group{v2: h.v2, cpu: filepath.Join(h.cpu, lab, machine), acc: filepath.Join(h.acc, lab, machine)}
+	join := "tasks"
+	if h.v2 {
+		join = "cgroup.procs"
+		if err := os.MkdirAll(filepath.Dir(g.cpu), 0o755); err != nil {
+			return nil, fmt.Errorf("make control group %s: %w", g.cpu, err)
+		}
+		// Where something else has the right to decide, or v1 has the controller, there is no quota; see setCores.
+		for _, dir := range []string{h.cpu, filepath.Dir(g.cpu)} {
+			_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+cpu"), 0)
+		}
+	}
+	for _, dir := range slices.Compact([]string{g.cpu, g.acc}) {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			g.close()
+			return nil, fmt.Errorf("make control group %s: %w", dir, err)
+		}
+		f, err := os.OpenFile(filepath.Join(dir, join), os.O_WRONLY, 0)
+		if err != nil {
+			g.close()
+			return nil, fmt.Errorf("open control group %s: %w", dir, err)
+		}
+		g.members = append(g.members, f)
+	}
+	return g, nil
+}
+
+func (g *group) close() {
+	for _, f := range g.members {
+		_ = f.Close() // it was only held
+	}
+}
+
+// remove removes the group, once nothing is in it.
+func (g *group) remove() {
+	if g == nil {
+		return
+	}
+	g.close()
+	for _, dir := range slices.Compact([]string{g.cpu, g.acc}) {
+		removeGroups(dir)
+	}
+}
+
+// setCores limits the group to so much of the processors' time; 0 is no limit.
+func (g *group) setCores(cores float64) error {
+	quota := max(quotaLeast, time.Duration(cores*float64(period))).Microseconds()
+	if cores == 0 {
+		quota = -1
+	}
+	var err error
+	if g.v2 {
+		text := fmt.Sprintf("%d %d", quota, period.Microseconds())
+		if quota < 0 {
+			text = fmt.Sprintf("max %d", period.Microseconds())
+		}
+		err = os.WriteFile(filepath.Join(g.cpu, "cpu.max"), []byte(text), 0)
+		if cores == 0 && errors.Is(err, fs.ErrNotExist) { // no controller, no limit
+			err = nil
+		}
+	} else {
+		err = errors.Join(
+			os.WriteFile(filepath.Join(g.cpu, "cpu.cfs_period_us"), fmt.Append(nil, period.Microseconds()), 0),
+			os.WriteFile(filepath.Join(g.cpu, "cpu.cfs_quota_us"), fmt.Append(nil, quota), 0),
+		)
+	}
+	if err != nil {
+		return fmt.Errorf("limit the machine to %v cores: %w: the kernel's cpu controller is needed, with CONFIG_CFS_BANDWIDTH", cores, err)
+	}
+	return nil
+}
+
+// usage is the processor time that the group's processes have used, also those that have ended.
+func (g *group) usage() (time.Duration, error) {
+	if !g.v2 {
+		b, err := os.ReadFile(filepath.Join(g.acc, "cpuacct.usage"))
+		if err != nil {
+			return 0, fmt.Errorf("read what the machine has used: %w", err)
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read what the machine has used: %w", err)
+		}
+		return time.Duration(n), nil
+	}
+	b, err := os.ReadFile(filepath.Join(g.acc, "cpu.stat"))
+	if err != nil {
+		return 0, fmt.Errorf("read what the machine has used: %w", err)
+	}
+	var us int64
+	if _, err := fmt.Sscanf(string(b), "usage_usec %d", &us); err != nil {
+		return 0, fmt.Errorf("read what the machine has used: %w", err)
+	}
+	return time.Duration(us) * time.Microsecond, nil
+}

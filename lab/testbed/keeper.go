@@ -1,0 +1,185 @@
+package testbed
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A keeper is the first process of a machine: its namespaces last as long as it does, and the kernel kills with it whatever
+// else runs there. It ends when its input does, and its input is a pipe from this process: there is no way for this process
+// to end that would leave a machine behind.
+type keeper struct {
+	cmd   *exec.Cmd
+	life  *os.File // closed: the keeper ends
+	pidfd int
+	space *Space // the machine's network
+}
+
+// All that takes a process inside is done by it: processes that lose their parent become its children, and as it ignores
+// their end, the kernel buries them.
+const keeperScript = `mount -t proc proc /proc && trap "" CHLD && echo up && read -r _`
+
+// namespaces are those that a machine has for itself.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+
+func startKeeper() (*keeper, error) {
+	in, life, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a pipe: %w", err)
+	}
+	defer in.Close()
+	cmd := exec.Command("/bin/sh", "-c", keeperScript)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd.Dir = "/"
+	cmd.Stdin = in
+	// The mount namespace is left by unshare(2), after which package syscall keeps its mounts from spreading.
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: namespaces &^ unix.CLONE_NEWNS, Unshareflags: unix.CLONE_NEWNS, Setsid: true,
+	}
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		life.Close()
+		if errors.Is(err, fs.ErrPermission) {
+			err = fmt.Errorf("%w: run it as root", err)
+		}
+		return nil, fmt.Errorf("make namespaces: %w", err)
+	}
+	k := &keeper{cmd: cmd, life: life, pidfd: -1}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err == nil && line == "up\n" {
+		k.pidfd, err = unix.PidfdOpen(cmd.Process.Pid, 0)
+	}
+	if err == nil {
+		var ns *os.File
+		ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", cmd.Process.Pid))
+		k.space = &Space{ns}
+	}
+	if err != nil {
+		k.end()
+		if s := strings.TrimSpace(said.String()); s != "" {
+			err = errors.New(s)
+		}
+		return nil, fmt.Errorf("start the first process of a machine: %w", err)
+	}
+	return k, nil
+}
+
+// end ends the keeper and all that runs with it, and waits until they are gone.
+func (k *keeper) end() {
+	if k == nil {
+		return
+	}
+	k.life.Close()
+	_ = k.cmd.Process.Kill() // it may sit in a stopped group
+	_ = k.cmd.Wait()         // it was killed
+	k.space.Close()
+	if k.pidfd >= 0 {
+		_ = unix.Close(k.pidfd) // it was only held
+	}
+}
+
+// enter moves the calling goroutine's thread into the namespaces, for good.
+func (k *keeper) enter() error {
+	runtime.LockOSThread()
+	// Only a thread that shares its root and working directory with no other may change its mount namespace.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("part this thread's directories from the others': %w", err)
+	}
+	if err := unix.Setns(k.pidfd, namespaces); err != nil {
+		return fmt.Errorf("enter the namespaces of process %d: %w", k.cmd.Process.Pid, err)
+	}
+	return nil
+}
+
+// inside calls f on a thread in the namespaces, which ends with it.
+func (k *keeper) inside(f func() error) error {
+	done := make(chan error)
+	go func() {
+		err := k.enter()
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// furnish gives the machine its own file systems. The directories of paths are seen there as they are here, also if they
+// are in one that is replaced.
+func (k *keeper) furnish(name, disk, hosts string, paths ...string) error {
+	return k.inside(func() error {
+		if err := unix.Sethostname([]byte(name)); err != nil {
+			return fmt.Errorf("name the machine: %w", err)
+		}
+		trees := map[string]int{}
+		for _, p := range paths {
+			fd, err := unix.OpenTree(unix.AT_FDCWD, p, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+			if err != nil {
+				return fmt.Errorf("look at %s: %w", p, err)
+			}
+			defer func() { _ = unix.Close(fd) }() // it was only held
+			trees[p] = fd
+		}
+		for _, m := range []struct {
+			from, to, kind, data string
+			flags                uintptr
+		}{
+			{from: disk, to: "/var", flags: unix.MS_BIND},
+			{from: hosts, to: "/etc/hosts", flags: unix.MS_BIND},
+			{from: "run", to: "/run", kind: "tmpfs", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=755,size=256m"},
+			{from: "sys", to: "/sys", kind: "sysfs", flags: unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
+			{from: "bpf", to: "/sys/fs/bpf", kind: "bpf", flags: unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, data: "mode=700"},
+		} {
+			if _, err := os.Stat(m.to); m.from == hosts && err != nil {
+				continue // names are a convenience
+			}
+			if err := unix.Mount(m.from, m.to, m.kind, m.flags, m.data); err != nil {
+				return fmt.Errorf("mount %s on %s: %w", m.from, m.to, err)
+			}
+		}
+		for p, fd := range trees {
+			if _, err := os.Stat(p); err == nil {
+				continue
+			}
+			if err := os.MkdirAll(p, 0o755); err != nil {
+				return fmt.Errorf("keep %s in sight: %w", p, err)
+			}
+			if err := unix.MoveMount(fd, "", unix.AT_FDCWD, p, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+				return fmt.Errorf("keep %s in sight: %w", p, err)
+			}
+		}
+		return nil
+	})
+}
+
+// makeDisk makes what a machine has in /var.
+func makeDisk(path string) error {
+	for dir, mode := range map[string]fs.FileMode{"": 0o755, "lib": 0o755, "log": 0o755, "cache": 0o755, "tmp": 0o1777} {
+		at := filepath.Join(path, dir)
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			return fmt.Errorf("make the machine's /var: %w", err)
+		}
+		if err := os.Chmod(at, mode&fs.ModePerm|fs.ModeSticky*(mode>>9&1)); err != nil {
+			return fmt.Errorf("make the machine's /var: %w", err)
+		}
+	}
+	if err := os.Symlink("/run", filepath.Join(path, "run")); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make the machine's /var: %w", err)
+	}
+	return nil
+}
