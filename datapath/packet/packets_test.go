@@ -1,0 +1,33 @@
+package packet
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPackets plays the conversations of testdata/packets: frames in, and what must come of each, to the byte. A case
+// begins with == and what it shows.
+func TestPackets(t *testing.T) {
+	playConversations(t, newGround(t, smallMaps))
+}
+
+func playConversations(t *testing.T, g *ground) {
+	files, err := filepath.Glob("testdata/packets/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			for _, c := range strings.Split("\n"+string(text), "\n== ")[1:] {
+				name, lines, _ := strings.Cut(c, "\n")
+				t.Run(name, func(t *testing.T) { (&script{stage: newStage(t, g)}).run(t, lines) })
+			}
+		})
+	}
+}
