@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -24,14 +25,14 @@ import (
 func benchVerb() *cobra.Command {
 	return section(&cobra.Command{
 		Use:     "bench",
-		Short:   "measure Muster beside HAProxy and nginx on this machine",
+		Short:   "measure Muster beside HAProxy, nginx and nftables on this machine",
 		GroupID: trying,
-		Long: `Measures Muster beside HAProxy and nginx, on this machine, with the same load, in turn.
+		Long: `Measures Muster beside HAProxy, nginx and nftables, on this machine, with the same load, in turn.
 
 The figure to trust is processor time a request. Requests a second and latencies depend on how clients, nodes and the
-server under test share the processors of this one machine. Needs the Debian packages nginx-light and haproxy. A
-benchmark in which a request fails ends with exit code 1.`,
-	}, benchProxyVerb(), benchNodeVerb(), benchServeVerb())
+server under test share the processors of this one machine. Needs the Debian packages nginx-light, haproxy and
+nftables. A benchmark in which a request fails ends with exit code 1.`,
+	}, benchDispatchVerb(), benchScaleVerb(), benchProxyVerb(), benchNodeVerb(), benchServeVerb())
 }
 
 // measured is what a benchmark brings.
@@ -40,8 +41,58 @@ type measured interface {
 	Plot(file string) error
 }
 
+func benchDispatchVerb() *cobra.Command {
+	opt := bench.Options{Rounds: 3, Connections: 32, Sizes: []int{1 << 10, 16 << 10, 128 << 10, 1 << 20}}
+	return benchmark(&cobra.Command{
+		Use:   "dispatch",
+		Short: "what each way of dispatch costs a director: dr, tunnel, nat, proxy; HAProxy, nginx, nftables",
+		Long: `Builds a lab (see muster lab) and puts the same load in turn on every way of dispatch before the same two traffic
+nodes: Muster's dr, tunnel, nat and proxy, HAProxy, nginx, and nftables, which balances by the kernel's own NAT. Each
+proxy has one thread. HAS Fig. 27 stands beside it.
+
+The director's processor time a request is told in two ways: its processes and BPF programs, and all that its machine
+does, with the kernel's work on every packet that comes to it. From what a request costs its node and its director
+follows how many nodes one director carries, by the size of documents. Needs root.`,
+		Example: `  sudo muster bench dispatch
+  sudo muster bench dispatch --sizes 1024 -o json --plot dispatch.svg`,
+	}, &opt, func(ctx context.Context, program string) (measured, error) {
+		return bench.Dispatch(ctx, opt, program)
+	})
+}
+
+func benchScaleVerb() *cobra.Command {
+	opt := bench.ScaleOptions{Options: bench.Options{Rounds: 5, Connections: 8}}
+	c := benchmark(&cobra.Command{
+		Use:   "scale",
+		Short: "how much of what its nodes can do alone a cluster does: HAS Table 13, LVS Table 6",
+		Long: `Builds a lab (see muster lab) and puts clusters of 1, 2, 4 and more nodes under load, by dispatch dr. Each node may use
+a small part of a processor, so that this one machine has room for all of them. Beside each cluster stands as many
+times what one node does alone, asked without a director, and what the same nodes do when each is asked by itself.
+HAS Table 13 and LVS Table 6 stand beside it. Needs root.`,
+		Example: `  sudo muster bench scale
+  sudo muster bench scale --nodes 1,16,64 -o json --plot scale.svg`,
+	}, &opt.Options, func(ctx context.Context, program string) (measured, error) {
+		if opt.Cores <= 0 || opt.Cores > 1 || len(opt.Nodes) == 0 || slices.Min(opt.Nodes) < 1 || slices.Max(opt.Nodes) > 64 {
+			return nil, usage("--cores must be above 0 and at most 1, and --nodes must name sizes of 1 to 64")
+		}
+		if err := oneOf("schedule", opt.Schedule, scaleSchedules...); err != nil {
+			return nil, err
+		}
+		return bench.Scale(ctx, opt, program)
+	})
+	c.Flags().IntSliceVar(&opt.Nodes, "nodes", []int{1, 2, 4, 8, 16, 32, 64}, "sizes of clusters")
+	c.Flags().Float64Var(&opt.Cores, "cores", 0.01, "how much of a processor each node may use")
+	c.Flags().StringVar(&opt.Schedule, "schedule", scaleSchedules[0], "how the director gives out connections: "+strings.Join(scaleSchedules, ", "))
+	_ = c.RegisterFlagCompletionFunc("schedule", cobra.FixedCompletions(scaleSchedules, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	return c
+}
+
+// scaleSchedules are those under which every node always has work.
+var scaleSchedules = []string{"rr", "wrr", "has"}
+
 func benchProxyVerb() *cobra.Command {
 	var network string
+	opt := bench.Options{Rounds: 5, Connections: 32, Sizes: []int{1 << 10, 64 << 10}}
 	c := benchmark(&cobra.Command{
 		Use:   "proxy",
 		Short: "what it costs to pass on a request: Muster, HAProxy, nginx, before the same nodes",
@@ -54,7 +105,7 @@ which it was.`,
 		Example: `  sudo muster bench proxy
   muster bench proxy --network loopback -o json --plot proxy.svg
   muster bench proxy --sizes 1024,16384 --seconds 5`,
-	}, func(ctx context.Context, program string, opt bench.Options) (measured, error) {
+	}, &opt, func(ctx context.Context, program string) (measured, error) {
 		if err := oneOf("network", network, bench.Networks...); err != nil {
 			return nil, err
 		}
@@ -63,40 +114,51 @@ which it was.`,
 	})
 	c.Flags().StringVar(&network, "network", string(bench.Auto), "how clients, proxy and nodes are joined: "+strings.Join(bench.Networks, ", "))
 	_ = c.RegisterFlagCompletionFunc("network", cobra.FixedCompletions(bench.Networks, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	pinFlag(c, &opt)
 	return c
 }
 
 func benchNodeVerb() *cobra.Command {
-	return benchmark(&cobra.Command{
+	opt := bench.Options{Rounds: 5, Connections: 32, Sizes: []int{1 << 10, 64 << 10}}
+	c := benchmark(&cobra.Command{
 		Use:   "node",
 		Short: "what one traffic node can do: the built-in web server, nginx, and HAS Table 12",
 		Long: `Puts one traffic node under 1, 4, 8, 12, 16 and more clients, 90 % static documents of a tree of 6,200 and 10 %
 generated pages, as HAS Table 12 did; then under static replies of each size, and of all documents.`,
 		Example: `  muster bench node
   muster bench node -o json --plot node.svg`,
-	}, func(ctx context.Context, program string, opt bench.Options) (measured, error) {
+	}, &opt, func(ctx context.Context, program string) (measured, error) {
 		return bench.Node(ctx, opt, bench.MusterNode(program))
 	})
+	pinFlag(c, &opt)
+	return c
 }
 
-// benchmark adds the flags and does the work that all benchmarks share.
-func benchmark(c *cobra.Command, measure func(context.Context, string, bench.Options) (measured, error)) *cobra.Command {
+func pinFlag(c *cobra.Command, opt *bench.Options) {
+	c.Flags().BoolVar(&opt.Pin, "pin", false, "keep the server under test to the last processor and the rest to the others")
+}
+
+// benchmark adds the flags and does the work that all benchmarks share. Opt has the flags' defaults; no sizes: they are not
+// the user's to choose.
+func benchmark(c *cobra.Command, opt *bench.Options, measure func(ctx context.Context, program string) (measured, error)) *cobra.Command {
 	var output, plot string
 	var seconds float64
-	var opt bench.Options
 	c.Args = cobra.NoArgs
 	outputFlag(c, &output, "table", "json")
 	c.Flags().StringVar(&plot, "plot", "", "draw the figures into this SVG file, too")
 	c.Flags().Float64Var(&seconds, "seconds", 2, "how long each round is")
-	c.Flags().IntVar(&opt.Rounds, "rounds", 5, "how many rounds each contender has; its figures are the medians")
-	c.Flags().IntVar(&opt.Connections, "connections", 32, "how many clients, each with one connection")
-	c.Flags().IntSliceVar(&opt.Sizes, "sizes", []int{1024, 65536}, "sizes of static replies, in bytes")
-	c.Flags().BoolVar(&opt.Pin, "pin", false, "keep the server under test to the last processor and the rest to the others")
+	c.Flags().IntVar(&opt.Rounds, "rounds", opt.Rounds, "how many rounds each contender has; its figures are the medians")
+	if opt.Sizes != nil {
+		c.Flags().IntVar(&opt.Connections, "connections", opt.Connections, "how many clients, each with one connection")
+		c.Flags().IntSliceVar(&opt.Sizes, "sizes", opt.Sizes, "sizes of static replies, in bytes")
+	} else {
+		c.Flags().IntVar(&opt.Connections, "connections", opt.Connections, "how many clients each node has, with one connection each")
+	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := oneOf("output", output, "table", "json"); err != nil {
 			return err
 		}
-		if seconds <= 0 || opt.Rounds <= 0 || opt.Connections <= 0 || len(opt.Sizes) == 0 {
+		if seconds <= 0 || opt.Rounds <= 0 || opt.Connections <= 0 || opt.Sizes != nil && len(opt.Sizes) == 0 {
 			return usage("--seconds, --rounds and --connections must be above 0, and --sizes must name one")
 		}
 		for _, n := range opt.Sizes {
@@ -109,8 +171,8 @@ func benchmark(c *cobra.Command, measure func(context.Context, string, bench.Opt
 		if err != nil {
 			return fmt.Errorf("find this program, to start it as a node: %w", err)
 		}
-		shown := show(&opt)
-		r, err := measure(c.Context(), program, opt)
+		shown := show(opt)
+		r, err := measure(c.Context(), program)
 		shown()
 		if err != nil {
 			return err

@@ -166,7 +166,7 @@ func TestProxyOnANetworkOfItsOwn(t *testing.T) {
 	networks := map[string]bool{}
 	r, err := Proxy(t.Context(), opt, func(ctx context.Context, at Stage) (Server, error) {
 		stage = at
-		for _, h := range []peer.Host{at.Under, at.Beside, {}} {
+		for _, h := range []peer.Host{at.Under, at.Beside[0], {}} {
 			err := h.Do(func() error {
 				name, err := os.Readlink("/proc/thread-self/ns/net")
 				networks[name] = true

@@ -11,7 +11,6 @@ import (
 
 	"muster/lab/load"
 	"muster/lab/peer"
-	"muster/lab/usage"
 )
 
 // A Server is a running server under test. *peer.Process is one.
@@ -72,13 +71,22 @@ type Figure struct {
 	Slow   float64 `json:"p99_ms"`
 
 	Failed int64 `json:"-"` // requests, in all rounds
+	Cost   Cost  `json:"-"` // zero unless the contender has an account
 }
 
-// A contender is one server in a contest.
+// A contender is one server in a contest, or a cluster.
 type contender struct {
-	name   string
-	addr   netip.AddrPort
-	server Server
+	name    string
+	server  Server // whose processor time counts
+	targets []netip.AddrPort
+	clients int                             // in place of the trial's, if it is not 0
+	before  func(ctx context.Context) error // called ahead of each round, if it is not nil
+	account *account                        // finds more of what a request costs; may be nil
+}
+
+// one is a contender with one address.
+func one(name string, addr netip.AddrPort, server Server) contender {
+	return contender{name: name, server: server, targets: []netip.AddrPort{addr}}
 }
 
 // A trial is one load that all contenders are put under.
@@ -104,6 +112,9 @@ func (c *contest) run(ctx context.Context) ([][]Figure, error) {
 		rounds[i] = make([][]Figure, len(c.contenders))
 	}
 	for _, one := range c.contenders {
+		if err := one.prepare(ctx); err != nil {
+			return nil, err
+		}
 		if err := c.ready(ctx, one, c.trials[0]); err != nil {
 			return nil, err
 		}
@@ -141,7 +152,7 @@ func (c *contest) ready(ctx context.Context, one contender, t trial) error {
 	const patience = 10 * time.Second
 	for until := time.Now().Add(patience); ; {
 		r, err := c.put(ctx, load.Config{
-			Targets: []netip.AddrPort{one.addr}, Requests: t.requests, Connections: 4, Count: 40, Timeout: patience,
+			Targets: one.targets, Requests: t.requests, Connections: 4, Count: 40, Timeout: patience,
 		})
 		if err != nil || r.Failed == 0 {
 			return err
@@ -152,41 +163,75 @@ func (c *contest) ready(ctx context.Context, one contender, t trial) error {
 	}
 }
 
+func (o *contender) prepare(ctx context.Context) error {
+	if o.before == nil {
+		return nil
+	}
+	return o.before(ctx)
+}
+
 func (c *contest) round(ctx context.Context, one contender, t trial) (Figure, error) {
+	if err := one.prepare(ctx); err != nil {
+		return Figure{}, err
+	}
 	cfg := load.Config{
-		Targets: []netip.AddrPort{one.addr}, Requests: t.requests, Connections: t.clients,
+		Targets: one.targets, Requests: t.requests, Connections: t.clients,
 		Duration: c.Warm, Interval: time.Minute, Seed: 1,
+	}
+	if one.clients > 0 {
+		cfg.Connections = one.clients
 	}
 	if _, err := c.put(ctx, cfg); err != nil {
 		return Figure{}, err
 	}
-	pids, err := one.server.PIDs()
-	if err != nil {
-		return Figure{}, err
-	}
-	before, err := usage.Of(pids...)
-	if err != nil {
-		return Figure{}, fmt.Errorf("%s: %w", one.name, err)
-	}
 	cfg.Duration = c.Round
-	r, err := c.put(ctx, cfg)
+	processes, err := processes(one.server)
 	if err != nil {
 		return Figure{}, err
 	}
-	after, err := usage.Of(pids...)
+	gauges := append([]gauge{processes}, one.account.plain()...)
+	r, spent, err := c.between(ctx, cfg, gauges)
 	if err != nil {
-		return Figure{}, fmt.Errorf("%s: %w", one.name, err)
+		return Figure{}, fmt.Errorf("%s under %s: %w", one.name, t.name, err)
 	}
 	if r.Requests == 0 || r.Failed > 0 && !t.tolerant {
 		return Figure{}, fmt.Errorf("%s under %s: %d of %d requests failed: %v", one.name, t.name, r.Failed, r.Requests, r.Failures)
 	}
-	return Figure{
-		CPU:    float64(after.Sub(before).Total) / 1e3 / float64(r.Requests),
+	f := Figure{
+		CPU:    spent[0],
 		Rate:   r.Rate(),
 		Median: float64(r.Percentile(50)) / 1e6,
 		Slow:   float64(r.Percentile(99)) / 1e6,
 		Failed: r.Failed,
-	}, nil
+	}
+	if one.account != nil {
+		f.Cost, err = c.account(ctx, one, cfg, spent)
+	}
+	return f, err
+}
+
+// between puts a load on, and returns what each gauge has grown by, in microseconds a request.
+func (c *contest) between(ctx context.Context, cfg load.Config, gauges []gauge) (*load.Result, []float64, error) {
+	spent := make([]float64, len(gauges))
+	for i, g := range gauges {
+		before, err := g()
+		if err != nil {
+			return nil, nil, err
+		}
+		spent[i] = -float64(before)
+	}
+	r, err := c.put(ctx, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, g := range gauges {
+		after, err := g()
+		if err != nil {
+			return nil, nil, err
+		}
+		spent[i] = (spent[i] + float64(after)) / 1e3 / float64(max(r.Requests, 1))
+	}
+	return r, spent, nil
 }
 
 // put runs a load where the clients are.
@@ -214,7 +259,7 @@ func start(ctx context.Context, on peer.Host, p peer.Peer) (contender, error) {
 	if err != nil {
 		return contender{}, err
 	}
-	return contender{p.Name, p.Addr, proc}, nil
+	return one(p.Name, p.Addr, proc), nil
 }
 
 // medians are rounded to three digits after the point: more would be noise.
@@ -231,13 +276,17 @@ func medians(f []Figure) Figure {
 	for i := range f {
 		failed += f[i].Failed
 	}
-	return Figure{
+	out := Figure{
 		CPU:    of(func(f Figure) float64 { return f.CPU }),
 		Rate:   of(func(f Figure) float64 { return f.Rate }),
 		Median: of(func(f Figure) float64 { return f.Median }),
 		Slow:   of(func(f Figure) float64 { return f.Slow }),
 		Failed: failed,
 	}
+	for i, p := range out.Cost.parts() {
+		*p = of(func(f Figure) float64 { return *f.Cost.parts()[i] })
+	}
+	return out
 }
 
 func rounded(v float64) float64 { return math.Round(v*1000) / 1000 }

@@ -35,7 +35,7 @@ func Muster(program string) StartProxy {
 func (at *Stage) hosts() map[string]peer.Host {
 	hosts := map[string]peer.Host{"d1": at.Under}
 	for i := range at.Nodes {
-		hosts[nodeName(i)] = at.Beside
+		hosts[nodeName(i)] = at.Beside[i]
 	}
 	return hosts
 }

@@ -19,8 +19,8 @@ type Stage struct {
 	Under   peer.Host        // where it runs
 	Listen  netip.AddrPort   // where its clients ask
 	Back    netip.Addr       // its address for the nodes
-	Beside  peer.Host        // where the nodes run, and whatever runs beside them
 	Nodes   []netip.AddrPort // they speak HTTP there, all on one port
+	Beside  []peer.Host      // where each of the nodes runs, and whatever runs beside it
 	Control uint16           // a port that is free on Back and on the nodes' addresses
 }
 
@@ -76,7 +76,7 @@ func Proxy(ctx context.Context, opt Options, muster StartProxy) (*ProxyResult, e
 		return nil, err
 	}
 	defer server.Stop()
-	c := &contest{opt, g.clients, []contender{{"muster", at.Listen, server}}, sizeTrials(tree, opt.Connections)}
+	c := &contest{opt, g.clients, []contender{one("muster", at.Listen, server)}, sizeTrials(tree, opt.Connections)}
 	for _, makePeer := range []func(netip.AddrPort, []netip.AddrPort) peer.Peer{
 		peer.HAProxy, peer.NginxProxy, peer.NginxProxyTuned,
 	} {
@@ -110,7 +110,7 @@ func (r *Reply) best() float64 { return min(r.HAProxy.CPU, r.NGINX.CPU) }
 
 // stage finds ports for Muster and the nodes.
 func (g *ground) stage() (at Stage, err error) {
-	at = Stage{Under: g.under, Back: g.back, Beside: g.nodes}
+	at = Stage{Under: g.under, Back: g.back}
 	if at.Listen, err = g.free(g.front); err != nil {
 		return at, err
 	}
@@ -119,7 +119,7 @@ func (g *ground) stage() (at Stage, err error) {
 		return at, err
 	}
 	for _, a := range g.webs {
-		at.Nodes = append(at.Nodes, netip.AddrPortFrom(a, port))
+		at.Nodes, at.Beside = append(at.Nodes, netip.AddrPortFrom(a, port)), append(at.Beside, g.nodes)
 	}
 	at.Control, err = g.freePort(append([]netip.Addr{g.back}, g.webs...)...)
 	return at, err

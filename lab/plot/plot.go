@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -19,6 +20,7 @@ import (
 type Panel struct {
 	Title, X, Y string
 	Groups      []string // bars: what stands below each group of them
+	Log         bool     // lines: both axes are logarithmic, for what grows by factors; no value may be 0
 	Series      []Series
 }
 
@@ -37,6 +39,8 @@ var colours = []color.Color{
 	color.RGBA{0xcc, 0x79, 0xa7, 0xff},
 	color.RGBA{0x56, 0xb4, 0xe9, 0xff},
 	color.RGBA{0x55, 0x55, 0x55, 0xff},
+	color.RGBA{0xd5, 0x5e, 0x00, 0xff},
+	color.RGBA{0x00, 0x00, 0x00, 0xff},
 }
 
 const (
@@ -90,6 +94,11 @@ func (p Panel) plot() (*plot.Plot, error) {
 	out := plot.New()
 	out.Title.Text, out.X.Label.Text, out.Y.Label.Text = p.Title, p.X, p.Y
 	out.Y.Min = 0
+	if p.Log {
+		out.X.Scale, out.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		out.Y.Scale, out.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		out.Y.Min = math.Inf(1)
+	}
 	// On the left a viewer's wider font does no harm: the text runs away from its colour.
 	out.Legend.Top, out.Legend.Left, out.Legend.Padding = true, true, vg.Millimeter
 	grid := plotter.NewGrid()
@@ -131,6 +140,9 @@ func (p Panel) plot() (*plot.Plot, error) {
 		out.NominalX(p.Groups...)
 	}
 	out.Y.Max *= 1.35 // room for the legend
+	if p.Log {
+		out.Y.Max *= 10
+	}
 	return out, nil
 }
 
@@ -139,7 +151,7 @@ func figures(y []float64, offset vg.Length) (*plotter.Labels, error) {
 	at := plotter.XYLabels{XYs: make(plotter.XYs, len(y)), Labels: make([]string, len(y))}
 	for i, v := range y {
 		at.XYs[i] = plotter.XY{X: float64(i), Y: v}
-		at.Labels[i] = fmt.Sprintf("%.1f", v)
+		at.Labels[i] = fmt.Sprintf("%.3g", v)
 	}
 	labels, err := plotter.NewLabels(at)
 	if err != nil {

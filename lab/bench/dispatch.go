@@ -1,0 +1,239 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"text/tabwriter"
+
+	"muster/lab/plot"
+)
+
+// The ways of dispatch, in the order in which they take turns.
+const (
+	wayDirect   = "direct" // no director: clients ask the nodes, half of them each
+	wayDR       = "dr"
+	wayTunnel   = "tunnel"
+	wayNAT      = "nat"
+	wayProxy    = "proxy"
+	wayHAProxy  = "haproxy"
+	wayNginx    = "nginx"
+	wayNFTables = "nftables"
+)
+
+var ways = []string{wayDirect, wayDR, wayTunnel, wayNAT, wayProxy, wayHAProxy, wayNginx, wayNFTables}
+
+// A DispatchResult is what the ways of dispatch cost a director, before the same nodes. Methods and ratios are of the
+// smallest reply.
+type DispatchResult struct {
+	Bytes       int               `json:"bytes"`
+	Direct      Method            `json:"direct"` // no director
+	Methods     map[string]Method `json:"methods"`
+	DRToHAProxy float64           `json:"dr_to_haproxy"`
+	NATToDR     float64           `json:"nat_to_dr"`
+	NFTToDR     float64           `json:"nftables_to_dr"`
+	Whole       WholeRatios       `json:"whole"`
+	Fig27       map[string]int    `json:"has_fig27_rps"` // at which the directors of HAS Fig. 27 saturate
+	Sizes       []BySize          `json:"sizes"`
+	Capacity    []Capacity        `json:"capacity"`
+}
+
+// WholeRatios are the same ratios of all that the director's machine did: with what veth pairs cost here, where network cards
+// would be.
+type WholeRatios struct {
+	DRToHAProxy float64 `json:"dr_to_haproxy"`
+	NATToDR     float64 `json:"nat_to_dr"`
+	NFTToDR     float64 `json:"nftables_to_dr"`
+}
+
+// A Method is one way of dispatch under one load.
+//
+// CPU is user and system time of the director's processes and run time of the BPF programs on its ports. nftables has
+// neither; its CPU is the kernel's work on packets in the director's network, the time of its hooks included.
+type Method struct {
+	Figure
+	Cost
+	OverDirect float64 `json:"over_direct_us"` // of the whole machine, more than without a director
+}
+
+// BySize is every way under replies of one size.
+type BySize struct {
+	Bytes   int               `json:"bytes"`
+	Direct  Method            `json:"direct"`
+	Methods map[string]Method `json:"methods"`
+}
+
+// Capacity is how many nodes one director carries under replies of one size, if each has processors alike: what a
+// request costs the node, by what it costs the director (IBM's question).
+type Capacity struct {
+	Bytes int     `json:"bytes"`
+	Node  float64 `json:"node_us"` // a request costs its node, asked without a director
+	// By way of dispatch. Nodes is by the director's CPU, Whole by all that its machine did.
+	Nodes map[string]float64 `json:"nodes"`
+	Whole map[string]float64 `json:"nodes_whole"`
+}
+
+// fig27 is HAS Fig. 27: requests a second at which the director of an LVS cluster saturated.
+var fig27 = map[string]int{"dr": 4700, "nat": 2000}
+
+// Dispatch measures every way of dispatch before the same two nodes, in a lab of the program's own. It needs root.
+func Dispatch(ctx context.Context, opt Options, program string) (*DispatchResult, error) {
+	if opt.Sizes == nil {
+		opt.Sizes = []int{1 << 10, 16 << 10, 128 << 10, 1 << 20}
+	}
+	opt = opt.withDefaults()
+	f, err := newField(ctx, opt, program)
+	if err != nil {
+		return nil, err
+	}
+	defer f.close()
+	figures, err := f.contest.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return dispatchResult(opt.Sizes, figures), nil
+}
+
+// dispatchResult makes of figures, by size and way, what is told.
+func dispatchResult(sizes []int, figures [][]Figure) *DispatchResult {
+	out := &DispatchResult{Fig27: fig27}
+	for i, size := range sizes {
+		s := BySize{Bytes: size, Methods: map[string]Method{}}
+		for j, way := range ways {
+			m := method(way, figures[i][j], figures[i][0].Cost.Machine)
+			if way == wayDirect {
+				s.Direct = m
+			} else {
+				s.Methods[way] = m
+			}
+		}
+		out.Sizes = append(out.Sizes, s)
+		out.Capacity = append(out.Capacity, s.capacity())
+	}
+	least := out.Sizes[0]
+	for _, s := range out.Sizes {
+		if s.Bytes < least.Bytes {
+			least = s
+		}
+	}
+	out.Bytes, out.Direct, out.Methods = least.Bytes, least.Direct, least.Methods
+	cpu := func(way string) float64 { return least.Methods[way].CPU }
+	whole := func(way string) float64 { return least.Methods[way].Whole }
+	out.DRToHAProxy, out.NATToDR, out.NFTToDR = ratio(cpu(wayDR), cpu(wayHAProxy)), ratio(cpu(wayNAT), cpu(wayDR)), ratio(cpu(wayNFTables), cpu(wayDR))
+	out.Whole = WholeRatios{
+		ratio(whole(wayDR), whole(wayHAProxy)), ratio(whole(wayNAT), whole(wayDR)), ratio(whole(wayNFTables), whole(wayDR)),
+	}
+	return out
+}
+
+func method(way string, f Figure, direct float64) Method {
+	m := Method{Figure: f, Cost: f.Cost}
+	switch way {
+	case wayNFTables:
+		m.CPU = m.Packets
+	default:
+		m.CPU = rounded(m.Processes + m.Programs)
+	}
+	m.OverDirect = rounded(m.Machine - direct)
+	return m
+}
+
+// ratio has four digits after the point: that of dr to a proxy is small.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return math.Round(a/b*1e4) / 1e4
+}
+
+func (s *BySize) capacity() Capacity {
+	c := Capacity{Bytes: s.Bytes, Node: s.Direct.Nodes, Nodes: map[string]float64{}, Whole: map[string]float64{}}
+	for way, m := range s.Methods {
+		c.Nodes[way], c.Whole[way] = math.Round(ratio(c.Node, m.CPU)*10)/10, math.Round(ratio(c.Node, m.Whole)*10)/10
+	}
+	return c
+}
+
+// Table prints the figures for people.
+func (r *DispatchResult) Table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "reply\tway\tCPU µs\tprocess\tBPF\tsoftirq\twhole µs\tmachine µs\tover direct\trequests/s\tp99 ms\tHAS Fig. 27\t")
+	for _, s := range r.Sizes {
+		name := bytesName(s.Bytes)
+		for _, way := range ways {
+			m, has := s.Methods[way], "-"
+			if way == wayDirect {
+				m = s.Direct
+			}
+			if n := r.Fig27[way]; n > 0 && s.Bytes == r.Bytes {
+				has = fmt.Sprint(n)
+			}
+			fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.3f\t%.2f\t%.2f\t%.1f\t%+.1f\t%.0f\t%.2f\t%s\t\n", name, way,
+				m.CPU, m.Processes, m.Programs, m.Packets, m.Whole, m.Machine, m.OverDirect, m.Rate, m.Slow, has)
+			name = ""
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%s: dr to haproxy 1/%.0f, nat to dr %.2f, nftables to dr %.1f; of whole: 1/%.0f, %.2f, %.1f\n\n", bytesName(r.Bytes),
+		1/r.DRToHAProxy, r.NATToDR, r.NFTToDR, 1/r.Whole.DRToHAProxy, r.Whole.NATToDR, r.Whole.NFTToDR)
+	t.Init(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "nodes that one director carries\tnode µs\t")
+	for _, way := range ways[1:] {
+		fmt.Fprintf(t, "%s\t", way)
+	}
+	fmt.Fprintln(t)
+	for _, c := range r.Capacity {
+		for i, by := range []map[string]float64{c.Nodes, c.Whole} {
+			name := bytesName(c.Bytes)
+			if i == 1 {
+				name = "by whole"
+			}
+			fmt.Fprintf(t, "%s\t%.1f\t", name, c.Node)
+			for _, way := range ways[1:] {
+				fmt.Fprintf(t, "%.1f\t", by[way])
+			}
+			fmt.Fprintln(t)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprint(w, dispatchMethod)
+	return err
+}
+
+const dispatchMethod = `
+All figures are µs of processor time a request, medians of rounds in which the ways took turns.
+CPU:      process + BPF; of nftables, which has neither, softirq
+process:  user and system time of the director's processes, reports and checks included
+BPF:      run time of the programs on the director's ports, as the kernel counts it
+softirq:  the kernel's work on packets that came to the director, BPF included, in whosever time; a veth pair is dearer
+          here than a network card's driver: it copies each packet that XDP sees
+whole:    process, less its work on packets of other machines, with that of others on the director's
+machine:  all that was not idle: clients, router, switch, director, nodes
+direct:   clients ask the nodes without a director
+HAS:      requests/s at which the director of HAS Fig. 27 saturated
+carries:  what a request costs its node, asked directly, by CPU (or whole) of the director
+`
+
+// Plot draws what the ways cost a director, by size of the reply.
+func (r *DispatchResult) Plot(file string) error {
+	cost := plot.Panel{Title: "What dispatch costs a director: " + bytesName(r.Bytes), Y: "CPU µs a request", Groups: []string{""}}
+	for _, way := range ways[1:] {
+		cost.Series = append(cost.Series, plot.Series{Name: way, Y: []float64{r.Methods[way].CPU}})
+	}
+	carries := plot.Panel{Title: "Nodes that one director carries", X: "reply, KiB", Y: "nodes", Log: true}
+	for _, way := range ways[1:] {
+		s := plot.Series{Name: way, X: []float64{}}
+		for _, c := range r.Capacity {
+			if c.Nodes[way] > 0 {
+				s.X, s.Y = append(s.X, float64(c.Bytes)/1024), append(s.Y, c.Nodes[way])
+			}
+		}
+		carries.Series = append(carries.Series, s)
+	}
+	return plot.Write(file, cost, carries)
+}

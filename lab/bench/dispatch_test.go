@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"muster/config"
+	"muster/lab/testbed"
+)
+
+// figure is what a way costs, with more behind the point than is told.
+func figure(process, bpf, packets, whole, nodes, machine float64) Figure {
+	return Figure{CPU: process, Rate: 1000, Median: 1, Slow: 2, Cost: Cost{process, bpf, packets, whole, nodes, machine}}
+}
+
+func TestDispatchIsWorkedOut(t *testing.T) {
+	figures := make([][]Figure, 2)
+	for i, by := range []float64{4, 1} { // the larger replies come first
+		figures[i] = []Figure{
+			figure(0, 0, 0, 0, 20*by, 50*by),
+			figure(0.05, 0.15, 0.9, 1, 20*by, 52*by),
+			figure(0.05, 0.2, 1.1, 1.2, 20*by, 52*by),
+			figure(0.05, 0.3, 1.8, 2, 20*by, 53*by),
+			figure(16, 0, 5, 16, 20*by, 70*by),
+			figure(20, 0, 5, 22, 20*by, 75*by),
+			figure(19, 0, 5, 20, 20*by, 74*by),
+			figure(0, 0, 4, 4, 20*by, 55*by),
+		}
+	}
+	r := dispatchResult([]int{4096, 1024}, figures)
+	if r.Bytes != 1024 || r.DRToHAProxy != 0.01 || r.NATToDR != 1.75 || r.NFTToDR != 20 {
+		t.Errorf("got %+v", r)
+	}
+	if want := (WholeRatios{0.0455, 2, 4}); r.Whole != want {
+		t.Errorf("got %+v, want %+v", r.Whole, want)
+	}
+	if m := r.Methods[wayNFTables]; m.CPU != 4 || m.OverDirect != 5 || r.Direct.OverDirect != 0 {
+		t.Errorf("got %+v", m)
+	}
+	want := Capacity{Bytes: 4096, Node: 80, Nodes: map[string]float64{
+		wayDR: 400, wayTunnel: 320, wayNAT: 228.6, wayProxy: 5, wayHAProxy: 4, wayNginx: 4.2, wayNFTables: 20,
+	}, Whole: map[string]float64{
+		wayDR: 80, wayTunnel: 66.7, wayNAT: 40, wayProxy: 5, wayHAProxy: 3.6, wayNginx: 4, wayNFTables: 20,
+	}}
+	if d := cmp.Diff(want, r.Capacity[0]); d != "" {
+		t.Error(d)
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var agreed struct {
+		Methods     map[string]struct{ CPU, RPS float64 }
+		DRToHAProxy float64 `json:"dr_to_haproxy"`
+	}
+	var plain struct {
+		Methods map[string]map[string]float64 `json:"methods"`
+	}
+	if err := json.Unmarshal(b, &agreed); err != nil || agreed.DRToHAProxy != 0.01 {
+		t.Errorf("%v: %s", err, b)
+	}
+	if err := json.Unmarshal(b, &plain); err != nil || plain.Methods["dr"]["cpu_us"] != 0.2 || plain.Methods["haproxy"]["rps"] != 1000 {
+		t.Errorf("%v: %s", err, b)
+	}
+	var table strings.Builder
+	if err := r.Table(&table); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"4700", "2000", "dr to haproxy 1/100, nat to dr 1.75, nftables to dr 20.0"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &table)
+		}
+	}
+	if err := r.Plot(filepath.Join(t.TempDir(), "dispatch.svg")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestScaleIsWorkedOut(t *testing.T) {
+	opt := ScaleOptions{Nodes: []int{16, 2, 16}}.withDefaults()
+	with := func(rate float64) Figure { return Figure{Rate: rate, Cost: Cost{Processes: 0.1, Machine: 10}} }
+	r := scaleResult(opt, []Figure{with(400), with(800), with(790), with(6304), with(6400)})
+	if len(r.Clusters) != 2 || r.Alone != 400 {
+		t.Fatalf("got %+v", r)
+	}
+	c := r.Clusters[1]
+	if c.Nodes != 16 || c.Kept != 0.985 || c.KeptOfApart != 0.985 || c.Director != 0.1 || c.Busy <= 0 {
+		t.Errorf("got %+v", c)
+	}
+	if r.HAS[3].Kept != 0.969 || r.LVS[5].Kept != 0.65 {
+		t.Errorf("HAS says 96.9 %% at 16 and LVS 65 %% at 12: %+v, %+v", r.HAS, r.LVS)
+	}
+	b, err := json.Marshal(r)
+	if err != nil || !strings.Contains(string(b), `"alone_rps":400,"clusters":[{"nodes":2,"rps":800,"kept":1,`) {
+		t.Errorf("%v: %s", err, b)
+	}
+	var table strings.Builder
+	if err := r.Table(&table); err != nil || !strings.Contains(table.String(), "98.5 %") || !strings.Contains(table.String(), "96.9 %") {
+		t.Errorf("%v\n%s", err, &table)
+	}
+	if err := r.Plot(filepath.Join(t.TempDir(), "scale.svg")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheLabsFilesAreRight(t *testing.T) {
+	for name, file := range map[string]func(*testbed.Layout, testbed.Paths) string{
+		"dispatch": func(l *testbed.Layout, p testbed.Paths) string { return dispatchFile(l, p, "/srv") },
+		"scale":    func(l *testbed.Layout, p testbed.Paths) string { return scaleFile(l, p, "/srv", "rr") },
+	} {
+		l, err := testbed.Plan{Directors: 1, Traffic: 2, Monitors: 3}.Layout()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Parse("cluster.yaml", []byte(file(l, testbed.Paths{Key: "/key"}))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"muster/cluster"
+	"muster/console"
+	"muster/lab/plot"
+	"muster/lab/site"
+	"muster/lab/testbed"
+)
+
+// ScaleOptions say how to measure clusters of several sizes. Connections are those of each node.
+type ScaleOptions struct {
+	Options
+	Nodes    []int   // sizes of clusters; nil means 1, 2, 4 and so on to 64
+	Cores    float64 // of the processors' time, that each node may use; 0 means a hundredth of one
+	Schedule string  // empty means rr
+}
+
+func (o ScaleOptions) withDefaults() ScaleOptions {
+	if o.Nodes == nil {
+		o.Nodes = []int{1, 2, 4, 8, 16, 32, 64}
+	}
+	o.Nodes = slices.Compact(slices.Sorted(slices.Values(o.Nodes)))
+	if o.Cores == 0 {
+		o.Cores = 0.01
+	}
+	if o.Schedule == "" {
+		o.Schedule = "rr"
+	}
+	o.Sizes = []int{1024}
+	o.Options = o.Options.withDefaults()
+	return o
+}
+
+// A ScaleResult is how much of what its nodes can do alone a cluster does, by its size.
+type ScaleResult struct {
+	Cores    float64   `json:"cores"` // of the processors' time, that each node may use
+	Dispatch string    `json:"dispatch"`
+	Schedule string    `json:"schedule"`
+	Alone    float64   `json:"alone_rps"` // one node, asked without a director, while the others rest
+	Clusters []Scaled  `json:"clusters"`
+	HAS      []PerNode `json:"has_table13"`
+	LVS      []PerNode `json:"lvs_table6"`
+}
+
+// Scaled is a cluster of so many nodes.
+type Scaled struct {
+	Nodes int     `json:"nodes"`
+	Rate  float64 `json:"rps"`
+	Kept  float64 `json:"kept"` // of as many times what one node does alone
+	// The same nodes under the same load, but asked without a director: what they lose by sharing one machine's
+	// processors and caches.
+	Apart       float64 `json:"apart_rps"`
+	KeptOfApart float64 `json:"kept_of_apart"`
+	Director    float64 `json:"director_cpu_us"` // of its processes, a request; what BPF takes is in bench dispatch
+	Busy        float64 `json:"machine_busy"`    // part of the machine's processors
+}
+
+// PerNode is what others have published.
+type PerNode struct {
+	Nodes int     `json:"nodes"`
+	Rate  float64 `json:"rps_per_node"`
+	Kept  float64 `json:"kept"`
+}
+
+// published makes the list of a table.
+func published(alone float64, table ...PerNode) []PerNode {
+	for i := range table {
+		table[i].Kept = rounded(table[i].Rate / alone)
+	}
+	return table
+}
+
+// HAS Table 13 is measured against the one node of Table 12. Of LVS, Table 6, HAS says that 12 nodes lose 35 % of one
+// that stands alone, and not what that one did.
+var (
+	table13 = published(1032, PerNode{Nodes: 2, Rate: 1034}, PerNode{Nodes: 4, Rate: 1036}, PerNode{Nodes: 8, Rate: 1017}, PerNode{Nodes: 16, Rate: 1000})
+	table6  = published(685/0.65, PerNode{Nodes: 2, Rate: 945}, PerNode{Nodes: 4, Rate: 1003}, PerNode{Nodes: 6, Rate: 974},
+		PerNode{Nodes: 8, Rate: 892}, PerNode{Nodes: 10, Rate: 764}, PerNode{Nodes: 12, Rate: 685})
+)
+
+// Scale measures clusters of several sizes with dispatch dr, in a lab of the program's own. It needs root.
+func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult, error) {
+	opt = opt.withDefaults()
+	dir, err := site.Directory()
+	if err != nil {
+		return nil, err
+	}
+	tree, err := site.Make(dir, site.Config{Sizes: opt.Sizes})
+	if err != nil {
+		return nil, err
+	}
+	most := opt.Nodes[len(opt.Nodes)-1]
+	lab, err := testbed.Up(ctx, testbed.Plan{
+		Program: program, Traffic: most,
+		File: func(l *testbed.Layout, p testbed.Paths) string { return scaleFile(l, p, tree.Root, opt.Schedule) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer lab.Close()
+	var webs []netip.AddrPort
+	for _, m := range lab.Machines(testbed.Traffic) {
+		webs = append(webs, netip.AddrPortFrom(m.Addr(), clear))
+		if err := m.SetCores(opt.Cores); err != nil { // only now: to start takes a node long with so little
+			return nil, err
+		}
+	}
+	c := &contest{Options: opt.Options, clients: lab.Machine("client1").Host(), trials: sizeTrials(tree, opt.Connections)}
+	size := &size{client: lab.Client("d1"), lab: lab, ready: most, most: most}
+	director := lab.Machine("d1").Node()
+	add := func(name string, nodes int, targets ...netip.AddrPort) {
+		c.contenders = append(c.contenders, contender{
+			name: name, server: director, targets: targets, clients: nodes * opt.Connections, account: &account{},
+			before: func(ctx context.Context) error { return size.set(ctx, nodes) },
+		})
+	}
+	add("one node alone", 1, webs[0])
+	for _, n := range opt.Nodes {
+		add(fmt.Sprint(n, " nodes"), n, netip.AddrPortFrom(testbed.VIP(0), clear))
+		add(fmt.Sprint(n, " nodes apart"), n, webs[:n]...)
+	}
+	figures, err := c.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return scaleResult(opt, figures[0]), nil
+}
+
+// scaleResult makes of figures, in the order of the contenders, what is told.
+func scaleResult(opt ScaleOptions, figures []Figure) *ScaleResult {
+	out := &ScaleResult{
+		Cores: opt.Cores, Dispatch: string(cluster.DR), Schedule: opt.Schedule, Alone: figures[0].Rate,
+		HAS: table13, LVS: table6,
+	}
+	for i, n := range opt.Nodes {
+		f, apart := figures[1+2*i], figures[2+2*i]
+		out.Clusters = append(out.Clusters, Scaled{
+			Nodes: n, Rate: f.Rate, Kept: ratio(f.Rate, float64(n)*out.Alone),
+			Apart: apart.Rate, KeptOfApart: ratio(f.Rate, apart.Rate), Director: f.Cost.Processes,
+			Busy: rounded(f.Cost.Machine * f.Rate / 1e6 / float64(runtime.NumCPU())),
+		})
+	}
+	return out
+}
+
+// A size is how many of a cluster's nodes take work: the first ones. The others are drained.
+type size struct {
+	client      *console.Client
+	lab         *testbed.Lab
+	ready, most int
+}
+
+// set drains and readies nodes, and waits until all that are ready have the same share.
+func (s *size) set(ctx context.Context, nodes int) error {
+	for i := min(nodes, s.ready); i < max(nodes, s.ready); i++ {
+		wish := cluster.Ready
+		if i >= nodes {
+			wish = cluster.Drain
+		}
+		if err := s.client.Wish(ctx, nodeName(i), wish, "bench scale"); err != nil {
+			return fmt.Errorf("have a cluster of %d nodes: %w", nodes, err)
+		}
+	}
+	s.ready = nodes
+	return s.lab.Await(ctx, 30*time.Second, func(st console.Status) string { return shares(st, nodes) })
+}
+
+// shares says what is wrong with the shares of a cluster of so many nodes.
+func shares(st console.Status, nodes int) string {
+	if st.Director == nil || len(st.Director.Services) != 1 {
+		return "the director has no service yet"
+	}
+	with, weights := 0, map[uint32]bool{}
+	for _, m := range st.Director.Services[0].Members {
+		if m.Weight > 0 {
+			with++
+			weights[m.Weight] = true
+		}
+	}
+	if with != nodes || len(weights) != 1 && st.Director.Services[0].Schedule == "rr" {
+		return fmt.Sprintf("%d nodes with %d different shares, and %d should have the same", with, len(weights), nodes)
+	}
+	return ""
+}
+
+// scaleFile describes a director and many nodes.
+func scaleFile(l *testbed.Layout, p testbed.Paths, root, schedule string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cluster: bench\nkey: %s\nthreads: 1\ntimings: {slow-start: 0s}\nnodes:\n", p.Key)
+	var names []string
+	for _, s := range append(l.With(testbed.Director), l.With(testbed.Traffic)...) {
+		fmt.Fprintf(&b, "  %s: {addresses: [%s], interfaces: [%s], roles: [%s]}\n", s.Name, s.Addr(), s.Jacks[0].Name, s.Role)
+		if s.Role == testbed.Traffic {
+			names = append(names, s.Name)
+		}
+	}
+	fmt.Fprintf(&b, `checks:
+  alive: {kind: tcp, interval: 5s, timeout: 5s}
+pools:
+  web: {nodes: [%s], port: %d, check: alive, application: {serve: {root: %q}}}
+services:
+  www: {vip: %s, ports: [%d], dispatch: dr, schedule: %s, pool: web}
+log: {level: warn}
+`, strings.Join(names, ", "), clear, root, testbed.VIP(0), clear, schedule)
+	return b.String()
+}
+
+// Table prints the figures for people.
+func (r *ScaleResult) Table(w io.Writer) error {
+	fmt.Fprintf(w, "one node alone, with %g of a processor: %.0f requests/s\n\n", r.Cores, r.Alone)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "nodes\trequests/s\tper node\tkept\tapart, requests/s\tkept of apart\tmachine busy\tHAS per node\tkept\tLVS per node\tkept\t")
+	for _, c := range r.Clusters {
+		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.1f %%\t%.0f\t%.1f %%\t%.0f %%\t%s\t%s\t\n", c.Nodes, c.Rate, c.Rate/float64(c.Nodes), 100*c.Kept,
+			c.Apart, 100*c.KeptOfApart, 100*c.Busy, perNode(r.HAS, c.Nodes), perNode(r.LVS, c.Nodes))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, `
+Medians of rounds in which all took turns; %s, %s, replies of 1 KiB, kept connections.
+kept:  of as many times what one node does alone, asked without a director
+apart: the same nodes under the same load, each asked without a director: what they lose because they share the
+       processors and caches of one machine
+busy:  of the machine's processors; where that comes near 100 %%, it is the limit and not the cluster: give less --cores
+HAS:   Table 13, kept of the 1,032 requests/s of one node; at 12 nodes LVS, Table 6, keeps 65 %%
+`, r.Dispatch, r.Schedule)
+	return err
+}
+
+func perNode(table []PerNode, nodes int) string {
+	for _, p := range table {
+		if p.Nodes == nodes {
+			return fmt.Sprintf("%.0f\t%.1f %%", p.Rate, 100*p.Kept)
+		}
+	}
+	return "-\t-"
+}
+
+// Plot draws what is kept, beside what has been published.
+func (r *ScaleResult) Plot(file string) error {
+	rate := plot.Panel{Title: "Requests/s of a cluster", X: "nodes", Y: "requests/s", Series: []plot.Series{{Name: "muster dr", X: []float64{}}, {Name: "as many alone", X: []float64{}}}}
+	kept := plot.Panel{Title: "Kept of one node alone", X: "nodes", Y: "%", Series: []plot.Series{{Name: "muster dr", X: []float64{}}}}
+	for _, c := range r.Clusters {
+		n := float64(c.Nodes)
+		for i, y := range []float64{c.Rate, n * r.Alone} {
+			rate.Series[i].X, rate.Series[i].Y = append(rate.Series[i].X, n), append(rate.Series[i].Y, y)
+		}
+		kept.Series[0].X, kept.Series[0].Y = append(kept.Series[0].X, n), append(kept.Series[0].Y, 100*c.Kept)
+	}
+	for _, p := range []struct {
+		name  string
+		table []PerNode
+	}{{"HAS Table 13", r.HAS}, {"LVS Table 6", r.LVS}} {
+		s := plot.Series{Name: p.name}
+		for _, n := range p.table {
+			s.X, s.Y = append(s.X, float64(n.Nodes)), append(s.Y, 100*n.Kept)
+		}
+		kept.Series = append(kept.Series, s)
+	}
+	return plot.Write(file, rate, kept)
+}
