@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -81,6 +82,7 @@ type contender struct {
 	targets []netip.AddrPort
 	clients int                             // in place of the trial's, if it is not 0
 	before  func(ctx context.Context) error // called ahead of each round, if it is not nil
+	counts  func(node string) bool          // whose answers are in the rate; nil means everybody's
 	account *account                        // finds more of what a request costs; may be nil
 }
 
@@ -100,7 +102,7 @@ type trial struct {
 // A contest puts every contender under every trial in turn, round by round.
 type contest struct {
 	Options
-	clients    peer.Host // where the load comes from
+	clients    func(func() error) error // does something where the load comes from
 	contenders []contender
 	trials     []trial
 }
@@ -199,15 +201,30 @@ func (c *contest) round(ctx context.Context, one contender, t trial) (Figure, er
 	}
 	f := Figure{
 		CPU:    spent[0],
-		Rate:   r.Rate(),
+		Rate:   one.rate(r),
 		Median: float64(r.Percentile(50)) / 1e6,
 		Slow:   float64(r.Percentile(99)) / 1e6,
 		Failed: r.Failed,
 	}
 	if one.account != nil {
 		f.Cost, err = c.account(ctx, one, cfg, spent)
+		f.Cost.Busy = f.Cost.Machine / 1e6 * float64(r.Requests) / r.Elapsed.Seconds() / float64(runtime.NumCPU())
 	}
 	return f, err
+}
+
+// rate is how many requests a second were answered by who counts.
+func (o *contender) rate(r *load.Result) float64 {
+	if o.counts == nil {
+		return r.Rate()
+	}
+	var sum int64
+	for node, n := range r.Nodes {
+		if o.counts(node) {
+			sum += n
+		}
+	}
+	return float64(sum) / r.Elapsed.Seconds()
 }
 
 // between puts a load on, and returns what each gauge has grown by, in microseconds a request.
@@ -240,7 +257,7 @@ func (c *contest) put(ctx context.Context, cfg load.Config) (r *load.Result, err
 	if err != nil {
 		return nil, err
 	}
-	err = c.clients.Do(func() (err error) {
+	err = c.clients(func() (err error) {
 		r, err = g.Run(ctx)
 		return err
 	})

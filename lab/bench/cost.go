@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"muster/lab/load"
-	"muster/lab/peer"
+	"muster/lab/testbed"
 	"muster/lab/usage"
 )
 
@@ -19,10 +19,12 @@ type Cost struct {
 	Whole     float64 `json:"whole_us"`   // of its processes and for its packets, each once
 	Nodes     float64 `json:"nodes_us"`   // the same of all nodes together
 	Machine   float64 `json:"machine_us"` // of the whole machine: clients, network, director and nodes
+
+	Busy float64 `json:"-"` // part of the machine's processors
 }
 
 func (c *Cost) parts() []*float64 {
-	return []*float64{&c.Processes, &c.Programs, &c.Packets, &c.Whole, &c.Nodes, &c.Machine}
+	return []*float64{&c.Processes, &c.Programs, &c.Packets, &c.Whole, &c.Nodes, &c.Machine, &c.Busy}
 }
 
 // A gauge is processor time used so far.
@@ -40,13 +42,13 @@ func processes(s Server) (gauge, error) {
 // A charged is a machine of the testbed, as an account sees it.
 type charged struct {
 	network usage.Network
-	spent   gauge // by all its processes
+	spent   gauge // by its processes
 }
 
-// charge finds the network of a host.
-func charge(h peer.Host, spent gauge) (c charged, err error) {
-	c.spent = spent
-	err = h.Do(func() (err error) {
+// charge finds the machine's network.
+func charge(m *testbed.Machine) (c charged, err error) {
+	c.spent = m.Usage
+	err = m.Do(func() (err error) {
 		c.network, err = usage.Here()
 		return err
 	})
@@ -103,7 +105,11 @@ func (c *contest) account(ctx context.Context, o contender, cfg load.Config, spe
 			p, err := m.Read()
 			return p.Of(d.network), err
 		}
-		gauges[1] = d.whole(m)
+		used, err := processes(o.server)
+		if err != nil {
+			return out, err
+		}
+		gauges[1] = charged{d.network, used}.whole(m)
 	}
 	for _, n := range o.account.nodes {
 		gauges = append(gauges, n.whole(m))

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"text/tabwriter"
 
 	"muster/lab/plot"
 )
 
-// The ways of dispatch, in the order in which they take turns.
+// The ways of dispatch.
 const (
 	wayDirect   = "direct" // no director: clients ask the nodes, half of them each
 	wayDR       = "dr"
@@ -22,7 +23,25 @@ const (
 	wayNFTables = "nftables"
 )
 
-var ways = []string{wayDirect, wayDR, wayTunnel, wayNAT, wayProxy, wayHAProxy, wayNginx, wayNFTables}
+// Methods are all ways of dispatch, in the order in which they take turns.
+var Methods = []string{wayDR, wayTunnel, wayNAT, wayProxy, wayHAProxy, wayNginx, wayNFTables}
+
+// DispatchOptions say how to measure ways of dispatch.
+type DispatchOptions struct {
+	Options
+	Methods []string // nil means all
+}
+
+// ways are the methods to be measured, after none.
+func (o DispatchOptions) ways() []string {
+	list := []string{wayDirect}
+	for _, m := range Methods {
+		if o.Methods == nil || slices.Contains(o.Methods, m) {
+			list = append(list, m)
+		}
+	}
+	return list
+}
 
 // A DispatchResult is what the ways of dispatch cost a director, before the same nodes. Methods and ratios are of the
 // smallest reply.
@@ -37,6 +56,8 @@ type DispatchResult struct {
 	Fig27       map[string]int    `json:"has_fig27_rps"` // at which the directors of HAS Fig. 27 saturate
 	Sizes       []BySize          `json:"sizes"`
 	Capacity    []Capacity        `json:"capacity"`
+
+	ways []string
 }
 
 // WholeRatios are the same ratios of all that the director's machine did: with what veth pairs cost here, where network cards
@@ -78,11 +99,11 @@ type Capacity struct {
 var fig27 = map[string]int{"dr": 4700, "nat": 2000}
 
 // Dispatch measures every way of dispatch before the same two nodes, in a lab of the program's own. It needs root.
-func Dispatch(ctx context.Context, opt Options, program string) (*DispatchResult, error) {
+func Dispatch(ctx context.Context, opt DispatchOptions, program string) (*DispatchResult, error) {
 	if opt.Sizes == nil {
 		opt.Sizes = []int{1 << 10, 16 << 10, 128 << 10, 1 << 20}
 	}
-	opt = opt.withDefaults()
+	opt.Options = opt.withDefaults()
 	f, err := newField(ctx, opt, program)
 	if err != nil {
 		return nil, err
@@ -92,12 +113,12 @@ func Dispatch(ctx context.Context, opt Options, program string) (*DispatchResult
 	if err != nil {
 		return nil, err
 	}
-	return dispatchResult(opt.Sizes, figures), nil
+	return dispatchResult(opt.Sizes, opt.ways(), figures), nil
 }
 
 // dispatchResult makes of figures, by size and way, what is told.
-func dispatchResult(sizes []int, figures [][]Figure) *DispatchResult {
-	out := &DispatchResult{Fig27: fig27}
+func dispatchResult(sizes []int, ways []string, figures [][]Figure) *DispatchResult {
+	out := &DispatchResult{Fig27: fig27, ways: ways}
 	for i, size := range sizes {
 		s := BySize{Bytes: size, Methods: map[string]Method{}}
 		for j, way := range ways {
@@ -161,7 +182,7 @@ func (r *DispatchResult) Table(w io.Writer) error {
 	fmt.Fprintln(t, "reply\tway\tCPU µs\tprocess\tBPF\tsoftirq\twhole µs\tmachine µs\tover direct\trequests/s\tp99 ms\tHAS Fig. 27\t")
 	for _, s := range r.Sizes {
 		name := bytesName(s.Bytes)
-		for _, way := range ways {
+		for _, way := range r.ways {
 			m, has := s.Methods[way], "-"
 			if way == wayDirect {
 				m = s.Direct
@@ -177,11 +198,11 @@ func (r *DispatchResult) Table(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n%s: dr to haproxy 1/%.0f, nat to dr %.2f, nftables to dr %.1f; of whole: 1/%.0f, %.2f, %.1f\n\n", bytesName(r.Bytes),
-		1/r.DRToHAProxy, r.NATToDR, r.NFTToDR, 1/r.Whole.DRToHAProxy, r.Whole.NATToDR, r.Whole.NFTToDR)
+	fmt.Fprintf(w, "\n%s: dr to haproxy %s, nat to dr %.2f, nftables to dr %.1f; by whole: %s, %.2f, %.1f\n\n", bytesName(r.Bytes),
+		fraction(r.DRToHAProxy), r.NATToDR, r.NFTToDR, fraction(r.Whole.DRToHAProxy), r.Whole.NATToDR, r.Whole.NFTToDR)
 	t.Init(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "nodes that one director carries\tnode µs\t")
-	for _, way := range ways[1:] {
+	for _, way := range r.ways[1:] {
 		fmt.Fprintf(t, "%s\t", way)
 	}
 	fmt.Fprintln(t)
@@ -192,7 +213,7 @@ func (r *DispatchResult) Table(w io.Writer) error {
 				name = "by whole"
 			}
 			fmt.Fprintf(t, "%s\t%.1f\t", name, c.Node)
-			for _, way := range ways[1:] {
+			for _, way := range r.ways[1:] {
 				fmt.Fprintf(t, "%.1f\t", by[way])
 			}
 			fmt.Fprintln(t)
@@ -203,6 +224,14 @@ func (r *DispatchResult) Table(w io.Writer) error {
 	}
 	_, err := fmt.Fprint(w, dispatchMethod)
 	return err
+}
+
+// fraction is how small ratios are said.
+func fraction(r float64) string {
+	if r == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("1/%.0f", 1/r)
 }
 
 const dispatchMethod = `
@@ -222,11 +251,11 @@ carries:  what a request costs its node, asked directly, by CPU (or whole) of th
 // Plot draws what the ways cost a director, by size of the reply.
 func (r *DispatchResult) Plot(file string) error {
 	cost := plot.Panel{Title: "What dispatch costs a director: " + bytesName(r.Bytes), Y: "CPU µs a request", Groups: []string{""}}
-	for _, way := range ways[1:] {
+	for _, way := range r.ways[1:] {
 		cost.Series = append(cost.Series, plot.Series{Name: way, Y: []float64{r.Methods[way].CPU}})
 	}
 	carries := plot.Panel{Title: "Nodes that one director carries", X: "reply, KiB", Y: "nodes", Log: true}
-	for _, way := range ways[1:] {
+	for _, way := range r.ways[1:] {
 		s := plot.Series{Name: way, X: []float64{}}
 		for _, c := range r.Capacity {
 			if c.Nodes[way] > 0 {

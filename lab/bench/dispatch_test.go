@@ -14,7 +14,7 @@ import (
 
 // figure is what a way costs, with more behind the point than is told.
 func figure(process, bpf, packets, whole, nodes, machine float64) Figure {
-	return Figure{CPU: process, Rate: 1000, Median: 1, Slow: 2, Cost: Cost{process, bpf, packets, whole, nodes, machine}}
+	return Figure{CPU: process, Rate: 1000, Median: 1, Slow: 2, Cost: Cost{process, bpf, packets, whole, nodes, machine, 1}}
 }
 
 func TestDispatchIsWorkedOut(t *testing.T) {
@@ -31,7 +31,7 @@ func TestDispatchIsWorkedOut(t *testing.T) {
 			figure(0, 0, 4, 4, 20*by, 55*by),
 		}
 	}
-	r := dispatchResult([]int{4096, 1024}, figures)
+	r := dispatchResult([]int{4096, 1024}, DispatchOptions{}.ways(), figures)
 	if r.Bytes != 1024 || r.DRToHAProxy != 0.01 || r.NATToDR != 1.75 || r.NFTToDR != 20 {
 		t.Errorf("got %+v", r)
 	}
@@ -70,7 +70,7 @@ func TestDispatchIsWorkedOut(t *testing.T) {
 	if err := r.Table(&table); err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{"4700", "2000", "dr to haproxy 1/100, nat to dr 1.75, nftables to dr 20.0"} {
+	for _, want := range []string{"4700", "2000", "dr to haproxy 1/100, nat to dr 1.75, nftables to dr 20.0; by whole: 1/22, "} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &table)
 		}
@@ -82,20 +82,19 @@ func TestDispatchIsWorkedOut(t *testing.T) {
 
 func TestScaleIsWorkedOut(t *testing.T) {
 	opt := ScaleOptions{Nodes: []int{16, 2, 16}}.withDefaults()
-	with := func(rate float64) Figure { return Figure{Rate: rate, Cost: Cost{Processes: 0.1, Machine: 10}} }
-	r := scaleResult(opt, []Figure{with(400), with(800), with(790), with(6304), with(6400)})
-	if len(r.Clusters) != 2 || r.Alone != 400 {
+	with := func(rate float64) Figure { return Figure{Rate: rate, Cost: Cost{Processes: 0.1, Busy: 0.5}} }
+	r := scaleResult(opt, []Figure{with(6400), with(800), with(6304), with(450)})
+	if len(r.Clusters) != 2 || r.Alone != 400 || r.Resting != 450 {
 		t.Fatalf("got %+v", r)
 	}
-	c := r.Clusters[1]
-	if c.Nodes != 16 || c.Kept != 0.985 || c.KeptOfApart != 0.985 || c.Director != 0.1 || c.Busy <= 0 {
-		t.Errorf("got %+v", c)
+	if want := (Scaled{Nodes: 16, Rate: 6304, Kept: 0.985, Director: 0.1, Busy: 0.5}); r.Clusters[1] != want {
+		t.Errorf("got %+v, want %+v", r.Clusters[1], want)
 	}
 	if r.HAS[3].Kept != 0.969 || r.LVS[5].Kept != 0.65 {
 		t.Errorf("HAS says 96.9 %% at 16 and LVS 65 %% at 12: %+v, %+v", r.HAS, r.LVS)
 	}
 	b, err := json.Marshal(r)
-	if err != nil || !strings.Contains(string(b), `"alone_rps":400,"clusters":[{"nodes":2,"rps":800,"kept":1,`) {
+	if err != nil || !strings.Contains(string(b), `"clusters":[{"nodes":2,"rps":800,"kept":1,`) {
 		t.Errorf("%v: %s", err, b)
 	}
 	var table strings.Builder
@@ -109,8 +108,10 @@ func TestScaleIsWorkedOut(t *testing.T) {
 
 func TestTheLabsFilesAreRight(t *testing.T) {
 	for name, file := range map[string]func(*testbed.Layout, testbed.Paths) string{
-		"dispatch": func(l *testbed.Layout, p testbed.Paths) string { return dispatchFile(l, p, "/srv") },
-		"scale":    func(l *testbed.Layout, p testbed.Paths) string { return scaleFile(l, p, "/srv", "rr") },
+		"dispatch": func(l *testbed.Layout, p testbed.Paths) string { return dispatchFile(l, p, "/srv", Methods) },
+		"scale": func(l *testbed.Layout, p testbed.Paths) string {
+			return scaleFile(l, p, "/srv", ScaleOptions{}.withDefaults())
+		},
 	} {
 		l, err := testbed.Plan{Directors: 1, Traffic: 2, Monitors: 3}.Layout()
 		if err != nil {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"muster/lab/peer"
 	"muster/lab/site"
@@ -34,13 +34,14 @@ const (
 
 	clear   = 80   // where nodes serve
 	natted  = 8080 // the same, for nat: what is sent from there goes through the director
+	ruled   = 8081 // for nftables, likewise
 	control = 7950 // reports and API of the cluster that has Muster's proxy
 )
 
 // vips are those of the ways that the cluster's director has.
 var vips = map[string]netip.Addr{wayDR: testbed.VIP(0), wayTunnel: testbed.VIP(1), wayNAT: testbed.VIP(2)}
 
-func newField(ctx context.Context, opt Options, program string) (_ *field, err error) {
+func newField(ctx context.Context, opt DispatchOptions, program string) (_ *field, err error) {
 	dir, err := site.Directory()
 	if err != nil {
 		return nil, err
@@ -62,14 +63,14 @@ func newField(ctx context.Context, opt Options, program string) (_ *field, err e
 	f.stops = append(f.stops, func() { _ = counting.Close() }) // it was only held
 	lab, err := testbed.Up(ctx, testbed.Plan{
 		Program: program, Traffic: 2, Monitors: 3,
-		File: func(l *testbed.Layout, p testbed.Paths) string { return dispatchFile(l, p, tree.Root) },
+		File: func(l *testbed.Layout, p testbed.Paths) string { return dispatchFile(l, p, tree.Root, opt.ways()) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	f.stops = append(f.stops, lab.Close)
-	f.contest = &contest{Options: opt, clients: lab.Machine("client1").Host(), trials: sizeTrials(tree, opt.Connections)}
-	for _, way := range ways {
+	f.contest = &contest{Options: opt.Options, clients: lab.Machine("client1").Do, trials: sizeTrials(tree, opt.Connections)}
+	for _, way := range opt.ways() {
 		one, err := f.begin(ctx, lab, way, program)
 		if err != nil {
 			return nil, fmt.Errorf("begin %s: %w", way, err)
@@ -115,9 +116,9 @@ func (f *field) begin(ctx context.Context, lab *testbed.Lab, way, program string
 		}
 	case wayHAProxy, wayNginx:
 		on = lab.Machine(onPeers)
-		makePeer, port := peer.HAProxy, uint16(80)
+		makePeer, port := peer.HAProxy, uint16(8000) // they run as nobody
 		if way == wayNginx {
-			makePeer, port = peer.NginxProxy, 81
+			makePeer, port = peer.NginxProxy, 8001
 		}
 		if out, err = start(ctx, on.Host(), makePeer(netip.AddrPortFrom(on.Addr(), port), webs)); err == nil {
 			f.stops = append(f.stops, out.server.Stop)
@@ -141,7 +142,7 @@ func (f *field) begin(ctx context.Context, lab *testbed.Lab, way, program string
 func newAccount(director *testbed.Machine, nodes []*testbed.Machine) (*account, error) {
 	a := &account{}
 	for _, n := range nodes {
-		c, err := charge(n.Host(), n.Usage)
+		c, err := charge(n)
 		if err != nil {
 			return nil, err
 		}
@@ -150,7 +151,7 @@ func newAccount(director *testbed.Machine, nodes []*testbed.Machine) (*account, 
 	if director == nil {
 		return a, nil
 	}
-	d, err := charge(director.Host(), director.Usage)
+	d, err := charge(director)
 	if err != nil {
 		return nil, err
 	}
@@ -168,15 +169,13 @@ type none struct{}
 func (none) PIDs() ([]int, error) { return nil, nil }
 func (none) Stop()                {}
 
-// natByRules has the kernel of a machine balance by nftables. For this each node has a further address, whose packets go
-// through that machine, and the machine forwards.
+// natByRules has the kernel of a machine balance by nftables. For this the nodes answer through that machine, and it
+// forwards.
 func natByRules(on *testbed.Machine, nodes []*testbed.Machine, front netip.AddrPort) error {
-	const first = 200 // last number of the further addresses, in LAN A
 	var behind []netip.AddrPort
-	for i, n := range nodes {
-		a := testbed.LANA.Addr4(first + i)
-		behind = append(behind, netip.AddrPortFrom(a, clear))
-		if err := n.Do(func() error { return answerThrough(n.Jack(testbed.LANA).Name, a, on.Addr()) }); err != nil {
+	for _, n := range nodes {
+		behind = append(behind, netip.AddrPortFrom(n.Addr(), ruled))
+		if err := n.Do(func() error { return answerThrough(n.Jack(testbed.LANA).Name, on.Addr()) }); err != nil {
 			return err
 		}
 	}
@@ -195,29 +194,27 @@ func natByRules(on *testbed.Machine, nodes []*testbed.Machine, front netip.AddrP
 	return peer.NFTables(on.Host(), front, behind)
 }
 
-// answerThrough gives this network the address, from which it sends by way of the gateway.
-func answerThrough(port string, a, gateway netip.Addr) error {
-	const table = 7100
+// answerThrough has this network send what comes from where it serves for nftables by way of the gateway.
+func answerThrough(port string, gateway netip.Addr) error {
+	const table, priority = 7100, 100
 	link, err := netlink.LinkByName(port)
 	if err != nil {
 		return fmt.Errorf("find %s: %w", port, err)
 	}
 	rule := netlink.NewRule()
-	rule.Priority, rule.Table = 100, table
-	rule.Src = &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(32, 32)}
+	rule.Priority, rule.Table, rule.IPProto, rule.Sport = priority, table, unix.IPPROTO_TCP, netlink.NewRulePortRange(ruled, ruled)
 	err = errors.Join(
-		netlink.AddrAdd(link, &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(24, 32)}}),
 		netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.AsSlice(), Table: table}),
 		netlink.RuleAdd(rule),
 	)
 	if err != nil {
-		return fmt.Errorf("have %s send by way of %s: %w", a, gateway, err)
+		return fmt.Errorf("have a node answer by way of %s: %w", gateway, err)
 	}
 	return nil
 }
 
 // dispatchFile describes a cluster of two nodes behind a director that dispatches in the kernel.
-func dispatchFile(l *testbed.Layout, p testbed.Paths, root string) string {
+func dispatchFile(l *testbed.Layout, p testbed.Paths, root string, ways []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster: bench\nkey: %s\nnodes:\n", p.Key)
 	for _, s := range append(l.With(testbed.Director), l.With(testbed.Traffic)...) {
@@ -227,11 +224,14 @@ func dispatchFile(l *testbed.Layout, p testbed.Paths, root string) string {
 	for _, pool := range []struct {
 		name string
 		port int
-	}{{"web", clear}, {"natted", natted}} {
+	}{{"web", clear}, {"natted", natted}, {"ruled", ruled}} {
 		fmt.Fprintf(&b, "  %s: {nodes: [t1, t2], port: %d, check: alive, application: {serve: {root: %q}}}\n", pool.name, pool.port, root)
 	}
 	fmt.Fprintf(&b, "services:\n")
-	for _, way := range []string{wayDR, wayTunnel, wayNAT} {
+	for _, way := range ways {
+		if !vips[way].IsValid() {
+			continue
+		}
 		pool := "web"
 		if way == wayNAT {
 			pool = "natted"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -23,6 +22,7 @@ type ScaleOptions struct {
 	Options
 	Nodes    []int   // sizes of clusters; nil means 1, 2, 4 and so on to 64
 	Cores    float64 // of the processors' time, that each node may use; 0 means a hundredth of one
+	Dispatch string  // empty means dr
 	Schedule string  // empty means rr
 }
 
@@ -33,6 +33,9 @@ func (o ScaleOptions) withDefaults() ScaleOptions {
 	o.Nodes = slices.Compact(slices.Sorted(slices.Values(o.Nodes)))
 	if o.Cores == 0 {
 		o.Cores = 0.01
+	}
+	if o.Dispatch == "" {
+		o.Dispatch = string(cluster.DR)
 	}
 	if o.Schedule == "" {
 		o.Schedule = "rr"
@@ -47,7 +50,8 @@ type ScaleResult struct {
 	Cores    float64   `json:"cores"` // of the processors' time, that each node may use
 	Dispatch string    `json:"dispatch"`
 	Schedule string    `json:"schedule"`
-	Alone    float64   `json:"alone_rps"` // one node, asked without a director, while the others rest
+	Alone    float64   `json:"alone_rps"`     // one node, asked without a director, as all others are at the same time
+	Resting  float64   `json:"alone_at_rest"` // the same while the others, and the machine, rest
 	Clusters []Scaled  `json:"clusters"`
 	HAS      []PerNode `json:"has_table13"`
 	LVS      []PerNode `json:"lvs_table6"`
@@ -55,15 +59,11 @@ type ScaleResult struct {
 
 // Scaled is a cluster of so many nodes.
 type Scaled struct {
-	Nodes int     `json:"nodes"`
-	Rate  float64 `json:"rps"`
-	Kept  float64 `json:"kept"` // of as many times what one node does alone
-	// The same nodes under the same load, but asked without a director: what they lose by sharing one machine's
-	// processors and caches.
-	Apart       float64 `json:"apart_rps"`
-	KeptOfApart float64 `json:"kept_of_apart"`
-	Director    float64 `json:"director_cpu_us"` // of its processes, a request; what BPF takes is in bench dispatch
-	Busy        float64 `json:"machine_busy"`    // part of the machine's processors
+	Nodes    int     `json:"nodes"`
+	Rate     float64 `json:"rps"`
+	Kept     float64 `json:"kept"`            // of as many times what one node does alone
+	Director float64 `json:"director_cpu_us"` // of its processes, a request; what BPF takes is in bench dispatch
+	Busy     float64 `json:"machine_busy"`    // part of the machine's processors
 }
 
 // PerNode is what others have published.
@@ -89,7 +89,12 @@ var (
 		PerNode{Nodes: 8, Rate: 892}, PerNode{Nodes: 10, Rate: 764}, PerNode{Nodes: 12, Rate: 685})
 )
 
-// Scale measures clusters of several sizes with dispatch dr, in a lab of the program's own. It needs root.
+// Scale measures clusters of several sizes in a lab of the program's own. It needs root.
+//
+// All nodes are always under the same load, from as many clients: the first n through the director, the others asked
+// without it. A cluster of n is thus measured while the machine, whose processors and caches all nodes share, is as busy as
+// it is with any other; and so is the one node alone, which is any of them when none is behind the director. What the
+// sharing costs cancels out, and what the cluster costs is left.
 func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult, error) {
 	opt = opt.withDefaults()
 	dir, err := site.Directory()
@@ -103,33 +108,34 @@ func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult,
 	most := opt.Nodes[len(opt.Nodes)-1]
 	lab, err := testbed.Up(ctx, testbed.Plan{
 		Program: program, Traffic: most,
-		File: func(l *testbed.Layout, p testbed.Paths) string { return scaleFile(l, p, tree.Root, opt.Schedule) },
+		File: func(l *testbed.Layout, p testbed.Paths) string { return scaleFile(l, p, tree.Root, opt) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer lab.Close()
+	var names []string
 	var webs []netip.AddrPort
 	for _, m := range lab.Machines(testbed.Traffic) {
-		webs = append(webs, netip.AddrPortFrom(m.Addr(), clear))
+		names, webs = append(names, m.Name), append(webs, netip.AddrPortFrom(m.Addr(), clear))
 		if err := m.SetCores(opt.Cores); err != nil { // only now: to start takes a node long with so little
 			return nil, err
 		}
 	}
-	c := &contest{Options: opt.Options, clients: lab.Machine("client1").Host(), trials: sizeTrials(tree, opt.Connections)}
-	size := &size{client: lab.Client("d1"), lab: lab, ready: most, most: most}
-	director := lab.Machine("d1").Node()
-	add := func(name string, nodes int, targets ...netip.AddrPort) {
+	c := &contest{Options: opt.Options, clients: lab.Machine("client1").Do, trials: sizeTrials(tree, opt.Connections)}
+	size := &size{lab: lab, ready: most}
+	vip := netip.AddrPortFrom(testbed.VIP(0), clear)
+	for _, n := range append([]int{0}, opt.Nodes...) {
 		c.contenders = append(c.contenders, contender{
-			name: name, server: director, targets: targets, clients: nodes * opt.Connections, account: &account{},
-			before: func(ctx context.Context) error { return size.set(ctx, nodes) },
+			name: fmt.Sprint(n, " of ", most, " nodes"), server: lab.Machine("d1").Node(), account: &account{},
+			targets: append(slices.Repeat([]netip.AddrPort{vip}, n), webs[n:]...), clients: most * opt.Connections,
+			before: func(ctx context.Context) error { return size.set(ctx, max(n, 1)) },
+			counts: func(node string) bool { return n == 0 || slices.Contains(names[:n], node) },
 		})
 	}
-	add("one node alone", 1, webs[0])
-	for _, n := range opt.Nodes {
-		add(fmt.Sprint(n, " nodes"), n, netip.AddrPortFrom(testbed.VIP(0), clear))
-		add(fmt.Sprint(n, " nodes apart"), n, webs[:n]...)
-	}
+	resting := one("one node", webs[0], none{})
+	resting.clients = opt.Connections
+	c.contenders = append(c.contenders, resting)
 	figures, err := c.run(ctx)
 	if err != nil {
 		return nil, err
@@ -139,16 +145,16 @@ func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult,
 
 // scaleResult makes of figures, in the order of the contenders, what is told.
 func scaleResult(opt ScaleOptions, figures []Figure) *ScaleResult {
+	most := opt.Nodes[len(opt.Nodes)-1]
 	out := &ScaleResult{
-		Cores: opt.Cores, Dispatch: string(cluster.DR), Schedule: opt.Schedule, Alone: figures[0].Rate,
-		HAS: table13, LVS: table6,
+		Cores: opt.Cores, Dispatch: opt.Dispatch, Schedule: opt.Schedule, HAS: table13, LVS: table6,
+		Alone: rounded(figures[0].Rate / float64(most)), Resting: figures[len(figures)-1].Rate,
 	}
 	for i, n := range opt.Nodes {
-		f, apart := figures[1+2*i], figures[2+2*i]
+		f := figures[1+i]
 		out.Clusters = append(out.Clusters, Scaled{
-			Nodes: n, Rate: f.Rate, Kept: ratio(f.Rate, float64(n)*out.Alone),
-			Apart: apart.Rate, KeptOfApart: ratio(f.Rate, apart.Rate), Director: f.Cost.Processes,
-			Busy: rounded(f.Cost.Machine * f.Rate / 1e6 / float64(runtime.NumCPU())),
+			Nodes: n, Rate: f.Rate, Kept: ratio(f.Rate, float64(n)*out.Alone), Director: f.Cost.Processes,
+			Busy: f.Cost.Busy,
 		})
 	}
 	return out
@@ -156,19 +162,18 @@ func scaleResult(opt ScaleOptions, figures []Figure) *ScaleResult {
 
 // A size is how many of a cluster's nodes take work: the first ones. The others are drained.
 type size struct {
-	client      *console.Client
-	lab         *testbed.Lab
-	ready, most int
+	lab   *testbed.Lab
+	ready int
 }
 
-// set drains and readies nodes, and waits until all that are ready have the same share.
+// set drains and readies nodes, and waits until all that are ready have their share.
 func (s *size) set(ctx context.Context, nodes int) error {
 	for i := min(nodes, s.ready); i < max(nodes, s.ready); i++ {
 		wish := cluster.Ready
 		if i >= nodes {
 			wish = cluster.Drain
 		}
-		if err := s.client.Wish(ctx, nodeName(i), wish, "bench scale"); err != nil {
+		if err := s.lab.Client("d1").Wish(ctx, nodeName(i), wish, "bench scale"); err != nil {
 			return fmt.Errorf("have a cluster of %d nodes: %w", nodes, err)
 		}
 	}
@@ -194,10 +199,11 @@ func shares(st console.Status, nodes int) string {
 	return ""
 }
 
-// scaleFile describes a director and many nodes.
-func scaleFile(l *testbed.Layout, p testbed.Paths, root, schedule string) string {
+// scaleFile describes a director and many nodes. Reports five times as often, as is usual, would take a node half of what it
+// may use of a processor here.
+func scaleFile(l *testbed.Layout, p testbed.Paths, root string, opt ScaleOptions) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cluster: bench\nkey: %s\nthreads: 1\ntimings: {slow-start: 0s}\nnodes:\n", p.Key)
+	fmt.Fprintf(&b, "cluster: bench\nkey: %s\nthreads: 1\ntimings: {report: 1s, timeout: 4s, slow-start: 0s}\nnodes:\n", p.Key)
 	var names []string
 	for _, s := range append(l.With(testbed.Director), l.With(testbed.Traffic)...) {
 		fmt.Fprintf(&b, "  %s: {addresses: [%s], interfaces: [%s], roles: [%s]}\n", s.Name, s.Addr(), s.Jacks[0].Name, s.Role)
@@ -208,33 +214,33 @@ func scaleFile(l *testbed.Layout, p testbed.Paths, root, schedule string) string
 	fmt.Fprintf(&b, `checks:
   alive: {kind: tcp, interval: 5s, timeout: 5s}
 pools:
-  web: {nodes: [%s], port: %d, check: alive, application: {serve: {root: %q}}}
+  web: {nodes: [%s], port: %d, check: alive, application: {serve: {root: %q, name-header: true}}}
 services:
-  www: {vip: %s, ports: [%d], dispatch: dr, schedule: %s, pool: web}
+  www: {vip: %s, ports: [%d], dispatch: %s, schedule: %s, pool: web}
 log: {level: warn}
-`, strings.Join(names, ", "), clear, root, testbed.VIP(0), clear, schedule)
+`, strings.Join(names, ", "), clear, root, testbed.VIP(0), clear, opt.Dispatch, opt.Schedule)
 	return b.String()
 }
 
 // Table prints the figures for people.
 func (r *ScaleResult) Table(w io.Writer) error {
-	fmt.Fprintf(w, "one node alone, with %g of a processor: %.0f requests/s\n\n", r.Cores, r.Alone)
+	fmt.Fprintf(w, "one node alone, with %g of a processor: %.0f requests/s (%.0f while the others rest)\n\n", r.Cores, r.Alone, r.Resting)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "nodes\trequests/s\tper node\tkept\tapart, requests/s\tkept of apart\tmachine busy\tHAS per node\tkept\tLVS per node\tkept\t")
+	fmt.Fprintln(t, "nodes\trequests/s\tper node\tkept\tmachine busy\tHAS per node\tkept\tLVS per node\tkept\t")
 	for _, c := range r.Clusters {
-		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.1f %%\t%.0f\t%.1f %%\t%.0f %%\t%s\t%s\t\n", c.Nodes, c.Rate, c.Rate/float64(c.Nodes), 100*c.Kept,
-			c.Apart, 100*c.KeptOfApart, 100*c.Busy, perNode(r.HAS, c.Nodes), perNode(r.LVS, c.Nodes))
+		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.1f %%\t%.0f %%\t%s\t%s\t\n", c.Nodes, c.Rate, c.Rate/float64(c.Nodes), 100*c.Kept,
+			100*c.Busy, perNode(r.HAS, c.Nodes), perNode(r.LVS, c.Nodes))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, `
-Medians of rounds in which all took turns; %s, %s, replies of 1 KiB, kept connections.
+Medians of rounds in which all took turns; %s, %s, replies of 1 KiB, kept connections. In every round all nodes are
+under the same load: those of the cluster behind the director, the others asked without it.
 kept:  of as many times what one node does alone, asked without a director
-apart: the same nodes under the same load, each asked without a director: what they lose because they share the
-       processors and caches of one machine
 busy:  of the machine's processors; where that comes near 100 %%, it is the limit and not the cluster: give less --cores
-HAS:   Table 13, kept of the 1,032 requests/s of one node; at 12 nodes LVS, Table 6, keeps 65 %%
+HAS:   Table 13, kept of the 1,032 requests/s of one node
+LVS:   Table 6, of which HAS says that 12 nodes keep 65 %% of one that stands alone
 `, r.Dispatch, r.Schedule)
 	return err
 }
