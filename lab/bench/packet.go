@@ -1,0 +1,367 @@
+package bench
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"muster/cluster"
+	"muster/datapath/packet"
+	"muster/lab/plot"
+	"muster/lab/testbed"
+)
+
+// Goals of a packet (P2), in nanoseconds, with all features compiled in: both families, counters, the table of flows.
+const (
+	goalKnown = 100
+	goalNew   = 300
+)
+
+// A PacketCost is what one way of dispatch costs, in nanoseconds a packet.
+type PacketCost struct {
+	Known float64 `json:"known_ns"` // of a flow that is known
+	New   float64 `json:"new_ns"`   // that begins one
+}
+
+// A PacketDetail is one way of dispatch for one family.
+type PacketDetail struct {
+	Kind   string `json:"kind"`   // dr, ipip, gue, nat
+	Family string `json:"family"` // ipv4, ipv6
+	PacketCost
+	Many  float64 `json:"known_many_ns"` // of 32,768 known flows in turn, which do not fit into a processor's nearest caches
+	Flood float64 `json:"new_flood_ns"`  // that begins one while there is room for no more: the oldest of its kind makes way
+	Frame float64 `json:"frame_ns"`      // what it took to bring one to the program, which is in none of the others
+}
+
+// PacketOptions say how to measure packets.
+type PacketOptions struct {
+	Options          // Rounds and Progress
+	Packets int      // of each figure in a round, a power of two; 0 means 524,288
+	Kinds   []string // of dispatch, those of PacketDetail; nil means all
+}
+
+// A PacketResult is what bench packet brings.
+type PacketResult struct {
+	DR      PacketCost     `json:"dr"`
+	Tunnel  PacketCost     `json:"tunnel"` // IP in IP
+	NAT     PacketCost     `json:"nat"`    // from the client to the node
+	Detail  []PacketDetail `json:"detail"`
+	Goals   PacketCost     `json:"goals"`
+	Kernel  string         `json:"kernel"`
+	CPU     string         `json:"cpu"`
+	Program packet.Size    `json:"program"`
+	Rounds  int            `json:"rounds"`
+}
+
+// packetTrial is one thing that is measured, again in each round.
+type packetTrial struct {
+	packet.Trial
+	detail int                          // its place in the result
+	figure func(*PacketDetail) *float64 // what it is there
+}
+
+// Packet measures what the program of dispatch in the kernel costs a packet. Of each figure it is the median of the rounds.
+func Packet(ctx context.Context, opt PacketOptions) (*PacketResult, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("measure packets in the kernel: this user may not load programs there: run it as root")
+	}
+	opt.Options = opt.Options.withDefaults()
+	if opt.Packets == 0 {
+		opt.Packets = 1 << 19
+	}
+	space, err := testbed.NewSpace()
+	if err != nil {
+		return nil, err
+	}
+	defer space.Close()
+	far, err := testbed.NewSpace()
+	if err != nil {
+		return nil, err
+	}
+	defer far.Close()
+	leave, err := space.Enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	port, err := packetGround(space, far)
+	if err != nil {
+		return nil, fmt.Errorf("make a network for the packets: %w", err)
+	}
+	f, err := packet.New(packet.Config{
+		Interfaces: []string{packetPort}, Addresses: []netip.Addr{packetHost(4, 2), packetHost(6, 2)}, Unconfirmed: 65536,
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := &PacketResult{Goals: PacketCost{goalKnown, goalNew}, Kernel: release(), CPU: processor(), Rounds: opt.Rounds}
+	trials, err := r.prepare(opt, f, port)
+	if err != nil {
+		return nil, err
+	}
+	if r.Program, err = f.Size(); err != nil {
+		return nil, err
+	}
+	if err := r.measure(ctx, opt, f, trials); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+const packetPort = "port0"
+
+// packetHost is an address of the network, of either family.
+func packetHost(family, n int) netip.Addr {
+	if family == 4 {
+		return netip.AddrFrom4([4]byte{10, 7, 1, byte(n)})
+	}
+	return netip.AddrFrom16([16]byte{0: 0xfd, 1: 7, 3: 1, 15: byte(n)})
+}
+
+// packetNodes is how many nodes each service has.
+const packetNodes = 16
+
+// packetGround is a director's network: one port, nodes whose addresses are known, and clients behind a router.
+func packetGround(space, far *testbed.Space) (port int, err error) {
+	var own []netip.Prefix
+	own = append(own, netip.PrefixFrom(packetHost(4, 2), 24), netip.PrefixFrom(packetHost(6, 2), 64))
+	if err := testbed.Cable(testbed.Port{Space: space, Name: packetPort, Addresses: own}, testbed.Port{Space: far, Name: "far"}); err != nil {
+		return 0, err
+	}
+	for _, s := range []string{"ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"} {
+		if err := os.WriteFile("/proc/sys/net/"+s, []byte("1"), 0o644); err != nil {
+			return 0, err
+		}
+	}
+	link, err := netlink.LinkByName(packetPort)
+	if err != nil {
+		return 0, err
+	}
+	port = link.Attrs().Index
+	for _, family := range []int{4, 6} {
+		for i := range packetNodes + 1 { // the last one is the router
+			at := packetHost(family, 100+i)
+			err := netlink.NeighSet(&netlink.Neigh{
+				LinkIndex: port, State: netlink.NUD_PERMANENT, IP: at.AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, byte(i)},
+			})
+			if err != nil {
+				return 0, fmt.Errorf("neighbour %s: %w", at, err)
+			}
+		}
+		bits := packetHost(family, 0).BitLen()
+		all := &net.IPNet{IP: make(net.IP, bits/8), Mask: net.CIDRMask(0, bits)}
+		err := netlink.RouteAdd(&netlink.Route{Dst: all, Gw: packetHost(family, 100+packetNodes).AsSlice(), LinkIndex: port})
+		if err != nil {
+			return 0, fmt.Errorf("route to clients: %w", err)
+		}
+	}
+	return port, nil
+}
+
+// packetKinds are the ways of dispatch, each with services at a port of the VIP.
+var packetKinds = []struct {
+	name     string
+	dispatch cluster.Dispatch
+	gue      bool
+	port     uint16
+}{
+	{"dr", cluster.DR, false, 80}, {"ipip", cluster.Tunnel, false, 81}, {"gue", cluster.Tunnel, true, 82}, {"nat", cluster.NAT, false, 83},
+}
+
+// prepare makes services of all kinds, and what is to be measured of each.
+func (r *PacketResult) prepare(opt PacketOptions, f *packet.Forwarder, port int) ([]packetTrial, error) {
+	var services []packet.Service
+	var trials []packetTrial
+	mac := make(net.HardwareAddr, 6)
+	if link, err := netlink.LinkByIndex(port); err == nil {
+		mac = link.Attrs().HardwareAddr
+	}
+	for _, k := range packetKinds {
+		if opt.Kinds != nil && !slices.Contains(opt.Kinds, k.name) {
+			continue
+		}
+		for _, family := range []int{4, 6} {
+			vip := netip.AddrPortFrom(packetHost(family, 50), k.port)
+			services = append(services, packet.Service{
+				Name: fmt.Sprintf("%s%d", k.name, family), Dispatch: k.dispatch, Tunnel: packet.Encapsulation{GUE: k.gue},
+				Fronts: []packet.Front{{VIP: vip.Addr(), Port: vip.Port(), Proto: packet.TCP}},
+			})
+			detail := len(r.Detail)
+			r.Detail = append(r.Detail, PacketDetail{Kind: k.name, Family: fmt.Sprintf("ipv%d", family)})
+			client := netip.AddrFrom4([4]byte{10, 99, 0, 1})
+			if family == 6 {
+				client = netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x99, 15: 1})
+			}
+			first, next := segment(mac, client, vip, 2), segment(mac, client, vip, 16)
+			add := func(figure func(*PacketDetail) *float64, t packet.Trial) {
+				t.Port, t.First, t.Next = port, first, next
+				trials = append(trials, packetTrial{t, detail, figure})
+			}
+			add(func(d *PacketDetail) *float64 { return &d.Known }, packet.Trial{Flows: 1, Turns: opt.Packets})
+			add(func(d *PacketDetail) *float64 { return &d.Many }, packet.Trial{Flows: min(opt.Packets, 1<<15), Turns: opt.Packets})
+			add(func(d *PacketDetail) *float64 { return &d.New }, packet.Trial{Flows: min(opt.Packets, 1<<15), New: true})
+			add(func(d *PacketDetail) *float64 { return &d.Flood }, packet.Trial{Flows: opt.Packets, New: true})
+		}
+	}
+	if err := f.Apply(services); err != nil {
+		return nil, err
+	}
+	for _, s := range services {
+		if err := f.SetTable(s.Name, packetTable(s)); err != nil {
+			return nil, err
+		}
+	}
+	return trials, f.Attach() // which tells the program of the port
+}
+
+// packetTable gives each node its turn.
+func packetTable(s packet.Service) *cluster.Table {
+	family, port := 4, uint16(8000)
+	if s.Fronts[0].VIP.Is6() {
+		family = 6
+	}
+	t := &cluster.Table{Pool: "web", Schedule: "wrr"}
+	for i := range packetNodes {
+		at := netip.AddrPortFrom(packetHost(family, 100+i), port)
+		t.Shares = append(t.Shares, cluster.Share{Node: fmt.Sprintf("t%d", i+1), Addr: at, Weight: 100, Live: &cluster.Live{}})
+		t.Slots = append(t.Slots, uint16(i))
+	}
+	return t
+}
+
+// segment is a frame with TCP and no data. Measure has the checksums right.
+func segment(to net.HardwareAddr, from netip.Addr, vip netip.AddrPort, flags byte) []byte {
+	b := append(append([]byte(nil), to...), 2, 0, 0, 0, 1, packetNodes) // from the router
+	if from.Is4() {
+		b = append(b, 8, 0, 0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0)
+	} else {
+		b = append(b, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, 6, 64)
+	}
+	b = append(append(b, from.AsSlice()...), vip.Addr().AsSlice()...)
+	b = binary.BigEndian.AppendUint16(append(b, 0, 0), vip.Port())
+	return append(b, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0, 0, 0, 0, 0, 0)
+}
+
+// measure goes through the trials round by round.
+func (r *PacketResult) measure(ctx context.Context, opt PacketOptions, f *packet.Forwarder, trials []packetTrial) error {
+	figures := make([][]float64, len(trials))
+	frames := make([][]float64, len(r.Detail))
+	for round := range opt.Rounds {
+		for i, t := range trials {
+			d := &r.Detail[t.detail]
+			if opt.Progress != nil {
+				opt.Progress(round*len(trials)+i, opt.Rounds*len(trials), d.Kind+" "+d.Family)
+			}
+			c, err := f.Measure(ctx, t.Trial)
+			if err != nil {
+				return err
+			}
+			if err := rightly(d, t.Trial, c); err != nil {
+				return fmt.Errorf("%s, %s: %w; %v", d.Kind, d.Family, err, f.Status().Wrong)
+			}
+			figures[i] = append(figures[i], float64(c.Packet))
+			frames[t.detail] = append(frames[t.detail], float64(c.Frame))
+		}
+	}
+	for i, t := range trials {
+		*t.figure(&r.Detail[t.detail]) = median(figures[i])
+	}
+	for i := range r.Detail {
+		d := &r.Detail[i]
+		d.Frame = median(frames[i])
+		// The figure of a way of dispatch is that of the family that costs more.
+		of := map[string]*PacketCost{"dr": &r.DR, "ipip": &r.Tunnel, "nat": &r.NAT}[d.Kind]
+		if of != nil {
+			of.Known, of.New = max(of.Known, d.Known), max(of.New, d.New)
+		}
+	}
+	return nil
+}
+
+// rightly says whether the packet went where it should have gone: what is not sent on says nothing.
+func rightly(d *PacketDetail, t packet.Trial, c packet.Cost) error {
+	grown := map[string]int{"dr": 0, "ipip": 20, "gue": 32, "nat": 0}[d.Kind]
+	if d.Family == "ipv6" && grown > 0 {
+		grown += 20
+	}
+	if c.Action != 3 || len(c.Out) != len(t.Next)+grown {
+		return fmt.Errorf("a packet of %d bytes came to action %d and %d bytes, want 3 (tx) and %d", len(t.Next), c.Action, len(c.Out), len(t.Next)+grown)
+	}
+	return nil
+}
+
+func median(v []float64) float64 {
+	v = slices.Clone(v)
+	slices.Sort(v)
+	return float64(int((v[(len(v)-1)/2]+v[len(v)/2])/2*10+0.5)) / 10 // a tenth of a nanosecond is noise already
+}
+
+// release is the kernel's version.
+func release() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// Table prints the figures, and the goals beside them.
+func (r *PacketResult) Table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "dispatch\tfamily\tknown flow\tone of 32,768\tnew flow\tnew, no room\t")
+	for _, d := range r.Detail {
+		fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t\n", d.Kind, d.Family, d.Known, d.Many, d.New, d.Flood)
+	}
+	fmt.Fprintf(t, "goal (P2)\t\t<= %.0f\t\t<= %.0f\t\t\n", r.Goals.Known, r.Goals.New)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\nNanoseconds a packet in the program, medians of %d rounds; %.0f more to bring it there are taken off.\n"+
+		"Linux %s, %s; the program has %d instructions.\n", r.Rounds, r.Detail[0].Frame, r.Kernel, r.CPU, r.Program.Instructions)
+	return err
+}
+
+// Plot draws the figures.
+func (r *PacketResult) Plot(file string) error {
+	var groups []string
+	var known, fresh plot.Series
+	known.Name, fresh.Name = "known flow", "new flow"
+	for _, d := range r.Detail {
+		groups = append(groups, d.Kind+" "+d.Family)
+		known.Y, fresh.Y = append(known.Y, d.Known), append(fresh.Y, d.New)
+	}
+	half := len(groups) / 2
+	panel := func(from, to int) plot.Panel {
+		k, f := known, fresh
+		k.Y, f.Y = k.Y[from:to], f.Y[from:to]
+		return plot.Panel{Title: "A packet in the kernel", Y: "ns", Groups: groups[from:to], Series: []plot.Series{k, f}}
+	}
+	return plot.Write(file, panel(0, half), panel(half, len(groups)))
+}
+
+// processor is the machine's, as the kernel names it.
+func processor() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+		}
+	}
+	return ""
+}
