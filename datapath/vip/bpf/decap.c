@@ -284,7 +284,7 @@ int unwrap(struct __sk_buff *skb)
 		if (!bpf_map_lookup_elem(&directors, &o.src))
 			return fate(NOT_DIRECTOR, skb->len, NEXT);
 		u32 len = bpf_ntohs(h.udp.len);
-		if (len < sizeof(h) || o.at + len > o.end)
+		if (len < sizeof(h) || o.at + len > o.end || o.end > skb->len)
 			return fate(MALFORMED, skb->len, DROP);
 		// Variant 0, no control message, no optional fields and so no flags. The checksum, if there is one, is not
 		// looked at: what is inside has its own (RFC 6935 5).
