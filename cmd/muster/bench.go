@@ -42,8 +42,8 @@ type measured interface {
 }
 
 func benchDispatchVerb() *cobra.Command {
-	opt := bench.Options{Rounds: 3, Connections: 32, Sizes: []int{1 << 10, 16 << 10, 128 << 10, 1 << 20}}
-	return benchmark(&cobra.Command{
+	opt := bench.DispatchOptions{Options: bench.Options{Rounds: 3, Connections: 32, Sizes: []int{1 << 10, 16 << 10, 128 << 10, 1 << 20}}}
+	c := benchmark(&cobra.Command{
 		Use:   "dispatch",
 		Short: "what each way of dispatch costs a director: dr, tunnel, nat, proxy; HAProxy, nginx, nftables",
 		Long: `Builds a lab (see muster lab) and puts the same load in turn on every way of dispatch before the same two traffic
@@ -54,10 +54,19 @@ The director's processor time a request is told in two ways: its processes and B
 does, with the kernel's work on every packet that comes to it. From what a request costs its node and its director
 follows how many nodes one director carries, by the size of documents. Needs root.`,
 		Example: `  sudo muster bench dispatch
-  sudo muster bench dispatch --sizes 1024 -o json --plot dispatch.svg`,
-	}, &opt, func(ctx context.Context, program string) (measured, error) {
+  sudo muster bench dispatch --sizes 1024 -o json --plot dispatch.svg
+  sudo muster bench dispatch --methods dr,haproxy --seconds 1`,
+	}, &opt.Options, func(ctx context.Context, program string) (measured, error) {
+		for _, m := range opt.Methods {
+			if err := oneOf("methods", m, bench.Methods...); err != nil {
+				return nil, err
+			}
+		}
 		return bench.Dispatch(ctx, opt, program)
 	})
+	c.Flags().StringSliceVar(&opt.Methods, "methods", bench.Methods, "the ways of dispatch to measure")
+	_ = c.RegisterFlagCompletionFunc("methods", cobra.FixedCompletions(bench.Methods, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	return c
 }
 
 func benchScaleVerb() *cobra.Command {
@@ -75,6 +84,9 @@ HAS Table 13 and LVS Table 6 stand beside it. Needs root.`,
 		if opt.Cores <= 0 || opt.Cores > 1 || len(opt.Nodes) == 0 || slices.Min(opt.Nodes) < 1 || slices.Max(opt.Nodes) > 64 {
 			return nil, usage("--cores must be above 0 and at most 1, and --nodes must name sizes of 1 to 64")
 		}
+		if err := oneOf("dispatch", opt.Dispatch, scaleDispatches...); err != nil {
+			return nil, err
+		}
 		if err := oneOf("schedule", opt.Schedule, scaleSchedules...); err != nil {
 			return nil, err
 		}
@@ -82,13 +94,19 @@ HAS Table 13 and LVS Table 6 stand beside it. Needs root.`,
 	})
 	c.Flags().IntSliceVar(&opt.Nodes, "nodes", []int{1, 2, 4, 8, 16, 32, 64}, "sizes of clusters")
 	c.Flags().Float64Var(&opt.Cores, "cores", 0.01, "how much of a processor each node may use")
+	c.Flags().StringVar(&opt.Dispatch, "dispatch", scaleDispatches[0], "how requests travel: "+strings.Join(scaleDispatches, ", "))
+	_ = c.RegisterFlagCompletionFunc("dispatch", cobra.FixedCompletions(scaleDispatches, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	c.Flags().StringVar(&opt.Schedule, "schedule", scaleSchedules[0], "how the director gives out connections: "+strings.Join(scaleSchedules, ", "))
 	_ = c.RegisterFlagCompletionFunc("schedule", cobra.FixedCompletions(scaleSchedules, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	return c
 }
 
-// scaleSchedules are those under which every node always has work.
-var scaleSchedules = []string{"rr", "wrr", "has"}
+// What bench scale is for: ways that one director has room for, and schedules under which every node always has work. The
+// first is usual.
+var (
+	scaleDispatches = []string{"dr", "tunnel", "nat", "proxy"}
+	scaleSchedules  = []string{"rr", "wrr", "has"}
+)
 
 func benchProxyVerb() *cobra.Command {
 	var network string

@@ -141,7 +141,7 @@ func (o Options) onTree(ctx context.Context, tree *site.Tree, trials []trial, mu
 		return nil, err
 	}
 	defer nginx.server.Stop()
-	c := &contest{o, n.clients, []contender{one("muster", addr, server), nginx}, trials}
+	c := &contest{o, n.clients.Do, []contender{one("muster", addr, server), nginx}, trials}
 	return c.run(ctx)
 }
 

@@ -76,7 +76,7 @@ func Proxy(ctx context.Context, opt Options, muster StartProxy) (*ProxyResult, e
 		return nil, err
 	}
 	defer server.Stop()
-	c := &contest{opt, g.clients, []contender{one("muster", at.Listen, server)}, sizeTrials(tree, opt.Connections)}
+	c := &contest{opt, g.clients.Do, []contender{one("muster", at.Listen, server)}, sizeTrials(tree, opt.Connections)}
 	for _, makePeer := range []func(netip.AddrPort, []netip.AddrPort) peer.Peer{
 		peer.HAProxy, peer.NginxProxy, peer.NginxProxyTuned,
 	} {
