@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"muster/lab/load"
-	"muster/lab/peer"
 	"muster/lab/site"
+	"muster/lab/testbed"
 )
 
 // clients are those who ask, from a machine of the lab, all through a scenario.
 type clients struct {
-	from   peer.Host
+	from   *testbed.Machine
 	askers []*asker
 	all    errgroup.Group
 	total  *load.Result
@@ -35,7 +35,7 @@ type asker struct {
 // beat is how fine the series of a scenario are.
 const beat = 100 * time.Millisecond
 
-func newClients(from peer.Host) *clients { return &clients{from: from} }
+func newClients(from *testbed.Machine) *clients { return &clients{from: from} }
 
 // ask has more clients ask, until all are told to stop or the context ends.
 func (c *clients) ask(ctx context.Context, name string, cfg load.Config) error {

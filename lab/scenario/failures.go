@@ -25,7 +25,7 @@ func appDies(ctx context.Context, s *Stage) error {
 		return err
 	}
 	began := time.Now()
-	if _, err := s.run(ctx, s.Machine(node).Host(), "sh", "-c", "kill -9 "+strconv.Itoa(before.PID)); err != nil {
+	if _, err := s.run(ctx, s.Machine(node), "sh", "-c", "kill -9 "+strconv.Itoa(before.PID)); err != nil {
 		return err
 	}
 	if err := s.ask(ctx, node, func(st console.Status) string {
@@ -80,7 +80,7 @@ func reportsCut(ctx context.Context, s *Stage) error {
 	if err := s.warm(ctx, s.targets()); err != nil {
 		return err
 	}
-	on := s.Machine(node).Host()
+	on := s.Machine(node)
 	rule := fmt.Sprintf("table inet cut { chain out { type filter hook output priority 0; udp dport %d drop; }; }", reportPort)
 	if _, err := s.run(ctx, on, "nft", rule); err != nil {
 		return err
@@ -116,7 +116,6 @@ func daemonRestart(ctx context.Context, s *Stage) error {
 	}
 	d := s.Machine("d1")
 	d.Kill()
-	<-d.Node().Done()
 	s.part("the director's daemon is killed")
 	if err := s.pass(ctx, 2*time.Second); err != nil {
 		return err
@@ -182,7 +181,7 @@ func neighbourLost(ctx context.Context, s *Stage) error {
 		return err
 	}
 	for i := range 3 {
-		if _, err := s.run(ctx, s.Machine("d1").Host(), "ip", "neigh", "flush", "all"); err != nil {
+		if _, err := s.run(ctx, s.Machine("d1"), "ip", "neigh", "flush", "all"); err != nil {
 			return err
 		}
 		if err := s.pass(ctx, time.Second); err != nil {

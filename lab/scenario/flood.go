@@ -20,11 +20,11 @@ func synFlood(ctx context.Context, s *Stage) error {
 	for _, args := range [][]string{
 		{"route", "replace", "blackhole", nobody4.String()}, {"-6", "route", "replace", "blackhole", nobody6.String()},
 	} {
-		if _, err := s.run(ctx, s.Machine("router").Host(), "ip", args...); err != nil {
+		if _, err := s.run(ctx, s.Machine("router"), "ip", args...); err != nil {
 			return err
 		}
 	}
-	raw, err := newSender(s.clientHost())
+	raw, err := newSender(s.client())
 	if err != nil {
 		return err
 	}

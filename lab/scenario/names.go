@@ -22,7 +22,7 @@ const dnsPort = 53
 
 // dig asks which node answers.
 func (s *Stage) dig(ctx context.Context, at netip.Addr, args ...string) (node string, err error) {
-	said, err := s.run(ctx, s.clientHost(), "dig", append(append([]string{"+short", "+time=1", "+tries=1"}, args...), "@"+at.String(), "TXT", whoName)...)
+	said, err := s.run(ctx, s.client(), "dig", append(append([]string{"+short", "+time=1", "+tries=1"}, args...), "@"+at.String(), "TXT", whoName)...)
 	for line := range strings.Lines(said) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, `"`) { // other lines are dig's remarks
 			node = strings.Trim(line, `"`)
@@ -62,7 +62,7 @@ func (s *Stage) digs(ctx context.Context, times int, at netip.Addr, args func(i 
 
 // eachFront calls f for every service of the shape, over IPv4 and IPv6.
 func (s *Stage) eachFront(f func(name string, vip, client netip.Addr) error) error {
-	jack := s.Machine("client1").Jacks[0]
+	jack := s.client().Jacks[0]
 	for _, o := range s.shape.offer {
 		if err := f(o.name+" over IPv4", o.VIP4(), jack.IPv4); err != nil {
 			return err
@@ -142,7 +142,7 @@ func (s *Stage) clientOf(ctx context.Context, vip, client netip.Addr, node strin
 const largeQuery = 3000
 
 func inPieces(ctx context.Context, s *Stage) error {
-	raw, err := newSender(s.clientHost())
+	raw, err := newSender(s.client())
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (s *Stage) inOrder(ctx context.Context, raw *sender, to netip.AddrPort, fro
 			_ = c.Close() // they were only read
 		}
 	}()
-	if err := s.Machine("client1").Do(func() error {
+	if err := s.client().Do(func() error {
 		for range manyDatagrams {
 			c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0)))
 			if err != nil {

@@ -13,16 +13,16 @@ import (
 	"github.com/gopacket/gopacket/layers"
 	"golang.org/x/sys/unix"
 
-	"muster/lab/peer"
+	"muster/lab/testbed"
 )
 
 // A sender sends packets as they are, whatever sender they name, from a machine of the lab.
 type sender struct {
-	from peer.Host
+	from *testbed.Machine
 	fd   [2]int // raw sockets: IPv4, IPv6
 }
 
-func newSender(from peer.Host) (*sender, error) {
+func newSender(from *testbed.Machine) (*sender, error) {
 	s := &sender{from: from, fd: [2]int{-1, -1}}
 	err := from.Do(func() (err error) {
 		if s.fd[0], err = unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW); err != nil {

@@ -62,7 +62,7 @@ func (s *Stage) largeTransfers(ctx context.Context, name string, at netip.AddrPo
 // forget has all forget what they know of paths.
 func (s *Stage) forget(ctx context.Context) error {
 	for _, m := range s.Machines(testbed.Client, testbed.Traffic) {
-		if _, err := s.run(ctx, m.Host(), "sh", "-c", "ip route flush cache && ip -6 route flush cache"); err != nil {
+		if _, err := s.run(ctx, m, "sh", "-c", "ip route flush cache && ip -6 route flush cache"); err != nil {
 			return err
 		}
 	}
@@ -114,12 +114,12 @@ func (s *Stage) learned(ctx context.Context, node string, vip netip.Addr) (mtu i
 	if m == nil || !slices.Contains(s.present(), node) {
 		return 0, fmt.Errorf("%q is no node", node)
 	}
-	jack := s.Machine("client1").Jacks[0]
+	jack := s.client().Jacks[0]
 	args := []string{"route", "get", jack.IPv4.String()}
 	if vip.Is6() {
 		args = []string{"-6", "route", "get", jack.IPv6.String()}
 	}
-	said, err := s.run(ctx, m.Host(), "ip", args...)
+	said, err := s.run(ctx, m, "ip", args...)
 	if err != nil {
 		return 0, err
 	}

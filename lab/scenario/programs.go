@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"muster/lab/peer"
+	"muster/lab/testbed"
 )
 
 // packages are the Debian packages of the programs that scenarios need.
@@ -74,7 +75,7 @@ func (s *Stage) wrk(ctx context.Context, url string, connections int, length tim
 	for _, h := range headers {
 		args = append(args, "-H", h)
 	}
-	said, err := s.run(ctx, s.clientHost(), "wrk", args...)
+	said, err := s.run(ctx, s.client(), "wrk", args...)
 	if err != nil {
 		return wrkSays{}, err
 	}
@@ -83,26 +84,21 @@ func (s *Stage) wrk(ctx context.Context, url string, connections int, length tim
 
 // curl has curl fetch a page, from the clients' machine, and returns what it printed.
 func (s *Stage) curl(ctx context.Context, args ...string) (string, error) {
-	return s.run(ctx, s.clientHost(), "curl", append([]string{"-sS", "--noproxy", "*", "--max-time", "20", "-g"}, args...)...)
+	return s.run(ctx, s.client(), "curl", append([]string{"-sS", "--noproxy", "*", "--max-time", "20", "-g"}, args...)...)
 }
 
 // run runs a program on a machine, and returns what it printed.
-func (s *Stage) run(ctx context.Context, on peer.Host, program string, args ...string) (string, error) {
-	path, err := peer.Find(program)
-	if err != nil {
-		return "", fmt.Errorf("%s is not installed: %s", program, missing([]string{program}))
+func (s *Stage) run(ctx context.Context, on *testbed.Machine, program string, args ...string) (string, error) {
+	if what := missing([]string{program}); what != "" {
+		return "", fmt.Errorf("%s is not installed: %s", program, what)
 	}
-	var out []byte
-	err = on.Do(func() (err error) {
-		out, err = exec.CommandContext(ctx, path, args...).Output()
-		return err
-	})
+	out, err := on.Command(ctx, append([]string{program}, args...)...).Output()
 	if err != nil {
 		said := string(out)
 		if e, ok := errors.AsType[*exec.ExitError](err); ok {
 			said += string(e.Stderr)
 		}
-		return string(out), fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, strings.TrimSpace(said))
+		return string(out), fmt.Errorf("%s %s on %s: %w: %s", program, strings.Join(args, " "), on.Name, err, strings.TrimSpace(said))
 	}
 	return string(out), nil
 }

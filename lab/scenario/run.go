@@ -144,7 +144,7 @@ func (s *Stage) set(ctx context.Context) error {
 	if s.Lab, err = testbed.New(ctx, plan); err != nil {
 		return err
 	}
-	s.clients = newClients(s.clientHost())
+	s.clients = newClients(s.client())
 	return s.begin(ctx)
 }
 
