@@ -83,14 +83,15 @@ func (f *File) having(r cluster.Role) []*Node {
 func (f *File) PoolsOf(node string) []*Pool {
 	var list []*Pool
 	for i := range f.Pools {
-		if f.serves(node, &f.Pools[i]) {
+		if f.Serves(node, &f.Pools[i]) {
 			list = append(list, &f.Pools[i])
 		}
 	}
 	return list
 }
 
-func (f *File) serves(node string, p *Pool) bool {
+// Serves says whether the node may have to serve the pool.
+func (f *File) Serves(node string, p *Pool) bool {
 	return p.Has(node) || slices.Contains(f.Lent(p), node)
 }
 

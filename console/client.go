@@ -86,6 +86,13 @@ func (c *Client) Reload(ctx context.Context) (File, error) {
 	return ask[File](ctx, c, "POST", "/v1/reload", nil)
 }
 
+// Detach has the node begin to take everything of its own out of the kernel and off its machine's network; Status says when it
+// is done.
+func (c *Client) Detach(ctx context.Context) error {
+	_, err := ask[struct{}](ctx, c, "POST", "/v1/detach", nil)
+	return err
+}
+
 // Mute makes the node stop its load reports, or send them again.
 func (c *Client) Mute(ctx context.Context, muted bool) error {
 	_, err := ask[struct{}](ctx, c, "POST", "/v1/reports/mute", map[string]bool{"muted": muted})

@@ -34,6 +34,7 @@ type Parts struct {
 	Wish   func(node string, wish cluster.Wish, reason string) error
 	Reload func() error
 	Mute   func(muted bool) error
+	Detach func() error
 }
 
 // The bounds of what is served.
@@ -205,13 +206,19 @@ func each(s *Status, f func(name string, count uint64, second *float64)) {
 	for i := range s.Director.Services {
 		v := &s.Director.Services[i]
 		count := v.Requests
-		if v.Kind == cluster.TCP {
+		if v.Kind != cluster.HTTP || v.Packets != nil {
 			count = v.Connections
 		}
 		f(v.Name, count, &v.Rate)
+		if p := v.Packets; p != nil {
+			f(v.Name+" packets", p.Packets, &p.Rate)
+		}
 		for j := range v.Members {
 			m := &v.Members[j]
 			f(v.Name+" "+m.Node, uint64(max(m.Served, 0)), &m.Rate)
+			if p := m.Packets; p != nil {
+				f(v.Name+" "+m.Node+" packets", p.Packets, &p.Rate)
+			}
 		}
 	}
 }

@@ -87,6 +87,7 @@ func (a *asked) parts() Parts {
 		},
 		Reload: func() error { a.note("reload"); return nil },
 		Mute:   func(muted bool) error { a.note("mute %v", muted); return nil },
+		Detach: func() error { a.note("detach"); return nil },
 	}
 }
 
@@ -106,11 +107,13 @@ func TestAnswers(t *testing.T) {
 		{"no events", "GET /v1/events", "", "", 200, `"events": []`, ""},
 		{"events after nonsense", "GET /v1/events?after=x", "", "", 400, "after=x is no number", ""},
 		{"no such path", "GET /v2", "", "", 404, `"error": "there is no /v2"`, ""},
-		{"the paths are named", "GET /", "", "", 404, "/healthz, /metrics, /readyz, /v1/events, /v1/nodes/NAME/wish, /v1/reload", ""},
+		{"the paths are named", "GET /", "", "", 404, "/healthz, /metrics, /readyz, /v1/detach, /v1/events, /v1/nodes/NAME/wish, /v1/reload", ""},
 		{"wrong method", "DELETE /v1/status", "", "", 405, `"hint": "use GET"`, ""},
 		{"wrong method for metrics", "POST /metrics", "", "", 405, `"hint": "use GET"`, ""},
 		{"no wishing by GET", "GET /v1/reload", "", "", 405, `"hint": "use POST"`, ""},
 
+		{"no token to detach", "POST /v1/detach", "", "", 401, "takes the cluster's token", ""},
+		{"detach", "POST /v1/detach", bearer + Token(key), "", 200, `"state": "detaching"`, "detach"},
 		{"no token", "POST /v1/reload", "", "", 401, "takes the cluster's token", ""},
 		{"wrong token", "POST /v1/reload", bearer + strings.Repeat("0", 64), "", 401, "takes the cluster's token", ""},
 		{"wrong scheme", "POST /v1/reload", "Basic " + Token(key), "", 401, "takes the cluster's token", ""},
@@ -224,6 +227,9 @@ func TestReady(t *testing.T) {
 		{"one service of two", func(s *Status) {
 			s.Director.Services = append(s.Director.Services, Service{Name: "img", Pool: "media"})
 		}, []string{}},
+		{"no kernel", func(s *Status) {
+			s.Director.Services[0].Members, s.Director.Services[0].Problem = nil, "the port cannot run XDP programs"
+		}, []string{"service www: the port cannot run XDP programs"}},
 		{"no service", func(s *Status) { s.Director.Services = nil }, []string{"no service is configured"}},
 		{"application down", func(s *Status) {
 			s.Traffic.Applications[0].Check = Check{Reason: "status 500, want 200-399"}
@@ -282,6 +288,21 @@ func TestEvents(t *testing.T) {
 	check(1<<63, 0, 0)
 }
 
+// Of what the kernel dispatches, connections and packets have rates.
+func TestRatesOfTheKernel(t *testing.T) {
+	s := sample()
+	s.Director.Services = []Service{{
+		Name: "www", Kind: cluster.HTTP, Connections: 7, Packets: &ServicePackets{Packets: 70},
+		Members: []Member{{Node: "t1", Served: 6, Packets: &MemberPackets{Packets: 60}}},
+	}}
+	got := map[string]uint64{}
+	each(&s, func(name string, count uint64, _ *float64) { got[name] = count })
+	want := map[string]uint64{"www": 7, "www packets": 70, "www t1": 6, "www t1 packets": 60}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("what has a rate (-want +got):\n%s", d)
+	}
+}
+
 func TestRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var counted atomic.Int64
@@ -310,7 +331,37 @@ func TestRates(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	var a asked
-	c := New(Config{}, a.parts(), prometheus.NewRegistry(), quiet)
+	metricsAre(t, a.parts(), "testdata/metrics.txt")
+}
+
+func TestMetricsOfTheKernel(t *testing.T) {
+	s := sample()
+	s.Traffic = nil
+	s.Director.Nodes, s.Director.Datagrams = nil, nil
+	s.Director.Services = []Service{{
+		Name: "www", Kind: cluster.TCP, Dispatch: cluster.NAT, Pool: "web", Clients: 3, Connections: 12,
+		Members: []Member{
+			{Node: "t1", State: cluster.Active, Weight: 100, Active: 3, Served: 12, Packets: &MemberPackets{Active: 2, Packets: 100, Bytes: 9000, ReplyPackets: 90, ReplyBytes: 90000}},
+			{Node: "t2", Packets: &MemberPackets{Gone: true, Packets: 1, Bytes: 60}},
+		},
+		Packets: &ServicePackets{Packets: 101, Bytes: 9060, Unconfirmed: 14, Reasons: map[string]uint64{"no-node": 2}},
+	}, {Name: "dns", Kind: cluster.UDP, Dispatch: cluster.DR, Pool: "web", Problem: "no XDP"}}
+	s.Director.Packets = &Packets{
+		Ports: []Port{{Name: "eth0", Driver: "veth", Mode: "native", Up: true, Forwards: true}, {Name: "eth1", Driver: "dummy", Why: "no XDP"}},
+		Flows: Fill{3, 262144}, States: map[string]int{"established": 3}, Reasons: map[string]uint64{"passed": 7},
+		Expired: 1, Resets: 2, Evicted: 3, LostEvents: 4, Swaps: 5, SwapMS: 1.5, Wrong: []string{"t2: no route"},
+	}
+	s.Network = &Network{
+		Answer: []netip.Addr{netip.MustParseAddr("10.0.0.100")}, Problem: "it is not so",
+		Tunnels: &Tunnels{Packets: 10, Bytes: 1000, NotDone: map[string]uint64{"not-director": 1}},
+	}
+	metricsAre(t, Parts{Status: func() Status { return s }}, "testdata/packets.txt")
+}
+
+// metricsAre compares those of ours with a file.
+func metricsAre(t *testing.T, parts Parts, file string) {
+	t.Helper()
+	c := New(Config{}, parts, prometheus.NewRegistry(), quiet)
 	w := httptest.NewRecorder()
 	c.Handler(false).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	var ours []string
@@ -319,7 +370,7 @@ func TestMetrics(t *testing.T) {
 			ours = append(ours, line)
 		}
 	}
-	want, err := os.ReadFile("testdata/metrics.txt")
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@
 //	POST /v1/nodes/NAME/wish     {"wish": "drain", "reason": "..."}    ready, drain or maint; a director's
 //	POST /v1/reload              reads the file again
 //	POST /v1/reports/mute        {"muted": true}                       stops the node's load reports, for drills
+//	POST /v1/detach              begins to take the node out of the kernel and its VIPs off its machine
 //	GET  /metrics                Prometheus
 //	GET  /healthz                whether the process is alive
 //	GET  /readyz                 whether it does its work, and why not

@@ -28,6 +28,7 @@ var (
 	nodeBusy        = desc("node_busy_ratio", "How much of the node is in use, 0 to 1.", "node")
 	nodeConnections = desc("node_connections", "Requests and connections under way at the node.", "node")
 
+	serviceProblem     = desc("service_problem", "1 when the service is not served as the file says.", "service")
 	serviceClients     = desc("service_clients", "Connections of clients that are open.", "service")
 	serviceWaiting     = desc("service_waiting_requests", "Requests that wait for a node with room.", "service")
 	serviceConnections = desc("service_connections_total", "Connections of clients.", "service")
@@ -83,6 +84,9 @@ func (m metrics) Collect(ch chan<- prometheus.Metric) {
 	if s.Traffic != nil {
 		s.Traffic.collect(out)
 	}
+	if s.Network != nil {
+		s.Network.collect(out)
+	}
 }
 
 // figures sends single metrics.
@@ -121,8 +125,16 @@ func (d *Director) collect(out figures) {
 	}
 	out.received("report", d.Datagrams)
 	out.count(lostLines, d.LostLines)
+	if d.Packets != nil {
+		d.Packets.collect(out)
+	}
 	told := map[string]bool{}
 	for _, s := range d.Services {
+		out.gauge(serviceProblem, truth(s.Problem != ""), s.Name)
+		if s.Packets != nil {
+			s.collectPackets(out)
+			continue // the proxy's figures say nothing of it
+		}
 		out.gauge(serviceClients, float64(s.Clients), s.Name)
 		out.gauge(serviceWaiting, float64(s.Waiting), s.Name)
 		out.count(serviceConnections, s.Connections, s.Name)

@@ -32,6 +32,10 @@ func (d *Director) troubles() []string {
 				return nil
 			}
 		}
+		if s.Problem != "" {
+			list = append(list, fmt.Sprintf("service %s: %s", s.Name, s.Problem))
+			continue
+		}
 		list = append(list, fmt.Sprintf("service %s: no node of pool %s takes new work", s.Name, s.Pool))
 	}
 	return list

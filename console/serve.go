@@ -57,6 +57,7 @@ func (c *Console) routes(trusted bool) []route {
 		{"POST", "/v1/nodes/{name}/wish", c.wish},
 		{"POST", "/v1/reload", c.reload},
 		{"POST", "/v1/reports/mute", c.mute},
+		{"POST", "/v1/detach", c.detach},
 		{"GET", "/healthz", func(*http.Request) (any, error) { return map[string]bool{"alive": true}, nil }},
 		{"GET", "/readyz", func(*http.Request) (any, error) { return c.parts.Status().Ready(), nil }},
 	}
@@ -252,6 +253,16 @@ func (c *Console) mute(r *http.Request) (any, error) {
 		return nil, refused(err)
 	}
 	return map[string]bool{"muted": *ask.Muted}, nil
+}
+
+func (c *Console) detach(*http.Request) (any, error) {
+	if c.parts.Detach == nil {
+		return nil, notHere("this node has nothing in the kernel", "")
+	}
+	if err := c.parts.Detach(); err != nil {
+		return nil, refused(err)
+	}
+	return map[string]string{"state": Detaching}, nil
 }
 
 func notHere(text, hint string) error { return &Error{http.StatusConflict, text, hint} }

@@ -16,7 +16,22 @@ type Status struct {
 	File     File           `json:"file"`
 	Director *Director      `json:"director,omitempty"` // of a node that has the role
 	Traffic  *Traffic       `json:"traffic,omitempty"`
+	Network  *Network       `json:"network,omitempty"` // of its machine, where VIPs need something of it
+	Detached *Detached      `json:"detached,omitempty"`
 }
+
+// Detached says how far a node is that an operator has told to detach: to take everything of its own out of the kernel and
+// off its machine's network.
+type Detached struct {
+	State   string `json:"state"`
+	Problem string `json:"problem,omitempty"` // what stays, and why
+}
+
+// The states of a node that was told to detach.
+const (
+	Detaching  = "detaching"
+	IsDetached = "detached"
+)
 
 // A File is the cluster.yaml that the node works by.
 type File struct {
@@ -33,6 +48,7 @@ type Director struct {
 	Services  []Service         `json:"services"`
 	Datagrams map[string]uint64 `json:"datagrams,omitempty"` // load reports received, by what became of them
 	LostLines uint64            `json:"lost_lines"`          // of access logs, because the disk did not keep up
+	Packets   *Packets          `json:"packets,omitempty"`   // of dispatch in the kernel
 }
 
 // A Node is what a director makes of one node.
@@ -60,12 +76,13 @@ type Service struct {
 	Schedule  string           `json:"schedule"`
 	Pool      string           `json:"pool"`
 	Addresses []string         `json:"addresses"`
+	Problem   string           `json:"problem,omitempty"` // why it is not served as the file says
 
-	Clients     int64             `json:"clients"` // connections open now
+	Clients     int64             `json:"clients"` // connections open now; of a service that is dispatched in the kernel, flows
 	Waiting     int64             `json:"waiting"` // requests in queue now
 	Connections uint64            `json:"connections"`
 	Requests    uint64            `json:"requests"`
-	Rate        float64           `json:"rate"`            // requests (http) or connections (tcp) in the last second; filled in by the console
+	Rate        float64           `json:"rate"`            // requests (http) or connections (tcp, and all that is dispatched in the kernel) in the last second; filled in by the console
 	BytesIn     uint64            `json:"bytes_in"`        // from clients
 	BytesOut    uint64            `json:"bytes_out"`       // to clients
 	Retries     uint64            `json:"retries"`         // requests that were given to another node
@@ -75,6 +92,7 @@ type Service struct {
 	Ended       map[string]uint64 `json:"ended,omitempty"` // requests and connections by how they ended; "ok" is well
 	Duration    *Histogram        `json:"-"`               // of requests, for /metrics
 	Members     []Member          `json:"members"`
+	Packets     *ServicePackets   `json:"packets,omitempty"` // of one that is dispatched in the kernel
 }
 
 // A Histogram counts durations.
@@ -95,6 +113,8 @@ type Member struct {
 	Failed  int64         `json:"failed"`
 	Rate    float64       `json:"rate"`    // served in the last second; filled in by the console
 	TimeMS  float64       `json:"time_ms"` // average to the first byte of a response
+
+	Packets *MemberPackets `json:"packets,omitempty"` // where the service is dispatched in the kernel
 }
 
 // Traffic is what a traffic node shows of itself.

@@ -13,6 +13,7 @@ import (
 	"muster/control/report"
 	"muster/control/schedule"
 	"muster/datapath/request"
+	"muster/datapath/vip"
 	"muster/ha/member"
 	"muster/internal/run"
 	"muster/internal/wire"
@@ -24,23 +25,36 @@ type director struct {
 	picture  *member.Picture
 	receiver *report.Receiver
 	proxy    *request.Proxy
+	packets  *packets
+	network  *network
+	self     string
 	happened happened
 	logs     *logFiles
 	patience time.Duration // how long it waits for the first reports
 	wishes   string        // the file that they are kept in
 	saving   sync.Mutex
 
+	changing sync.Mutex // held while what is served changes
+
 	mu        sync.Mutex // over what follows from the file
+	file      *config.File
+	proxied   []request.Service // those of all services that a proxy serves, or may have to
+	ready     bool              // enough is known of the nodes for the kernel to follow
 	followers []*follower
 	zones     *schedule.Zones
 	began     time.Time
 	epoch     uint64
-	told      uint64 // the number of the last event that was passed on
+	told      uint64    // the number of the last event that was passed on
+	tried     time.Time // when what the kernel could not do was tried again; the goroutine of follow has it
 }
 
-// newDirector prepares the parts of a director. It listens for reports and clients then, and answers neither.
-func newDirector(f *config.File, self *config.Node, key wire.Key, wishes string, happened happened, log *slog.Logger) (*director, error) {
-	d := &director{log: log.With("part", "director"), happened: happened, wishes: wishes, began: time.Now(), logs: newLogFiles(), patience: f.Timings.Timeout}
+// newDirector prepares the parts of a director. It listens for reports and clients then, and answers neither; what an earlier
+// process has left in the kernel goes on.
+func newDirector(f *config.File, self *config.Node, key wire.Key, wishes string, network *network, happened happened, log *slog.Logger) (*director, error) {
+	d := &director{
+		log: log.With("part", "director"), happened: happened, wishes: wishes, began: time.Now(), logs: newLogFiles(), patience: f.Timings.Timeout,
+		self: self.Name, network: network, packets: newPackets(packetConfig(f, self, key), happened, log),
+	}
 	d.picture = member.NewPicture(member.Config{Self: self.Name}, log)
 	saved, err := member.LoadWishes(wishes)
 	if err != nil {
@@ -76,7 +90,8 @@ func (d *director) list() []run.Task {
 		{Name: "picture", Run: d.picture.Run},
 		{Name: "reports in", Run: d.receiver.Run},
 		{Name: "tables", Run: d.follow},
-		{Name: "proxy", Run: d.serve}, // stopped first: it drains while the others still know which nodes work
+		{Name: "packets", Run: d.packets.running.Run}, // what it has in the kernel goes on
+		{Name: "proxy", Run: d.serve},                 // stopped first: it drains while the others still know which nodes work
 	}
 }
 
@@ -96,8 +111,89 @@ func (d *director) serve(ctx context.Context) error {
 	}
 	late.Stop()
 	stop()
+	d.mu.Lock()
+	d.ready = true // from here on, who has not been heard is gone
+	d.mu.Unlock()
 	d.publish() // the first request finds what has been heard
+	if err := d.dispatch(true); err != nil {
+		return err
+	}
 	return d.proxy.Run(ctx)
+}
+
+// dispatch has the kernel work by the tables that are set, the proxy take what the kernel cannot, and clients find the VIPs.
+func (d *director) dispatch(first bool) error {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	return d.settle(first)
+}
+
+// settle is dispatch for who holds changing.
+func (d *director) settle(first bool) error {
+	d.mu.Lock()
+	f := d.file
+	d.mu.Unlock()
+	if err := d.packets.attach(f, first); err != nil {
+		return err
+	}
+	if err := d.proxy.Apply(d.toProxy()); err != nil { // more than before only where the kernel has refused
+		return err
+	}
+	d.publish()
+	d.network.set(cluster.Director, answers(f, f.Node(d.self), func(s *config.Service) bool {
+		return !s.Dispatch.Kernel() || d.packets.proxies(s.Name) || d.packets.dispatches()
+	}))
+	d.network.leave(d.packets.dispatches())
+	return nil
+}
+
+// toProxy are the services that the proxy serves.
+func (d *director) toProxy() []request.Service {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []request.Service
+	for _, s := range d.proxied {
+		if !d.file.Service(s.Name).Dispatch.Kernel() || d.packets.proxies(s.Name) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// lookAfter tries again what the kernel could not do, and tells of what keeps packets from flowing.
+func (d *director) lookAfter() {
+	d.packets.notice()
+	d.mu.Lock()
+	f, ready := d.file, d.ready
+	d.mu.Unlock()
+	if !ready || time.Since(d.tried) < retryEvery {
+		return
+	}
+	d.tried = time.Now()
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	if !d.packets.retry(f) {
+		return
+	}
+	d.mu.Lock()
+	for _, one := range d.followers {
+		one.again()
+	}
+	d.mu.Unlock()
+	d.publish()
+	if err := d.settle(true); err != nil {
+		d.log.Error("services", "error", err)
+	}
+}
+
+// detach takes everything out of the kernel and off the machine's network, until a file is read again.
+func (d *director) detach() error {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	err := d.packets.detach()
+	d.network.set(cluster.Director, vip.Want{})
+	d.network.leave(false)
+	return err
 }
 
 func (d *director) heardAll() bool {
@@ -113,12 +209,34 @@ func (d *director) prepare(f *config.File) (apply func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	followers, err := followersOf(f)
+	followers, err := followersOf(f, f.Node(d.self))
 	if err != nil {
 		return nil, err
 	}
 	return func() error {
-		if err := d.proxy.Apply(list); err != nil {
+		d.changing.Lock()
+		defer d.changing.Unlock()
+		d.mu.Lock()
+		old, proxied, ready := d.file, d.proxied, d.ready
+		d.mu.Unlock()
+		undo, err := d.packets.apply(f, old == nil)
+		if err != nil {
+			return err
+		}
+		if ready { // what has only begun to be dispatched is not answered for yet
+			if err := d.packets.attach(f, false); err != nil {
+				undo()
+				return err
+			}
+		}
+		d.mu.Lock()
+		d.file, d.proxied = f, list
+		d.mu.Unlock()
+		if err := d.proxy.Apply(d.toProxy()); err != nil {
+			undo()
+			d.mu.Lock()
+			d.file, d.proxied = old, proxied
+			d.mu.Unlock()
 			return err
 		}
 		if err := d.receiver.SetTimings(f.Timings.Report, f.Timings.Timeout); err != nil {
@@ -134,7 +252,10 @@ func (d *director) prepare(f *config.File) (apply func() error, err error) {
 		d.followers, d.zones = followers, schedule.NewZones(zonesOf(f))
 		d.mu.Unlock()
 		d.publish()
-		return nil
+		if !ready {
+			return nil // dispatch follows
+		}
+		return d.settle(false)
 	}, nil
 }
 
@@ -153,6 +274,7 @@ func (d *director) follow(ctx context.Context) error {
 			d.passOn()
 		case <-second.C:
 			d.moveNodes()
+			d.lookAfter()
 		}
 	}
 }
@@ -162,9 +284,27 @@ func (d *director) publish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, f := range d.followers {
-		if table := f.next(d.picture.Members(f.pool)); table != nil {
+		members := d.picture.Members(f.pool)
+		kernel := f.at != nil && !d.packets.proxies(f.service)
+		if kernel {
+			if !d.ready {
+				continue // nobody has been heard, and flows of nodes that are gone would be lost
+			}
+			members = f.place(members)
+		}
+		if f.placed != kernel {
+			f.placed = kernel
+			f.again()
+		}
+		table := f.next(members)
+		if table == nil {
+			continue
+		}
+		d.epoch++
+		if !kernel {
 			d.proxy.SetTable(f.service, table)
-			d.epoch++
+		} else if d.packets.setTable(f.service, table) != nil {
+			f.again() // it has said why
 		}
 	}
 	d.receiver.SetEpoch(d.epoch)

@@ -3,6 +3,7 @@ package role
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"muster/console"
@@ -12,18 +13,43 @@ import (
 // there. The caller holds changing.
 //
 // A built-in server finishes its requests itself. A program is told by a signal, at which many drop what they are at:
-// nginx does at TERM. So nothing must be under way then, and only the directors know.
+// nginx does at TERM. So nothing must be under way then, and only the directors know. Of connections whose packets come
+// straight from the clients nobody else knows either when their last packet has gone; a built-in server is stopped for them
+// to end, while the directors still hear that the node is there.
 func (t *traffic) finish(pools []string) {
 	time.Sleep(t.heard())
-	programs := slices.DeleteFunc(slices.Clone(pools), func(pool string) bool { return t.applications[pool].keeper == nil })
-	if len(programs) == 0 {
+	t.mu.Lock()
+	direct := t.direct
+	t.mu.Unlock()
+	var servers sync.WaitGroup
+	defer servers.Wait()
+	var told []string
+	for _, pool := range pools {
+		a := t.applications[pool]
+		if a.server != nil && direct[pool] {
+			servers.Go(func() {
+				if err := t.tasks.Stop(pool); err != nil {
+					t.log.Error("application ended badly", "pool", pool, "error", err)
+				}
+			})
+		}
+		if a.keeper != nil || direct[pool] {
+			told = append(told, pool)
+		}
+	}
+	t.quiet(told)
+}
+
+// quiet waits until the directors have nothing under way for these pools here, but not for longer than the drain time.
+func (t *traffic) quiet(pools []string) {
+	if len(pools) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), t.drain)
 	defer cancel()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
-	for t.underWay(ctx, programs) > 0 {
+	for t.underWay(ctx, pools) > 0 {
 		select {
 		case <-again.C:
 		case <-ctx.Done():

@@ -33,7 +33,7 @@ func fixed(old, f *config.File, name string) error {
 }
 
 // later lists what has changed but is followed only by a node that is started again.
-func later(old, f *config.File) []string {
+func later(old, f *config.File, name string) []string {
 	var list []string
 	note := func(changed bool, format string, args ...any) {
 		if changed {
@@ -42,6 +42,9 @@ func later(old, f *config.File) []string {
 	}
 	note(threads(old) != threads(f), "threads: %d -> %d", threads(old), threads(f))
 	note(old.Timings.Drain != f.Timings.Drain, "timings.drain: %s -> %s", old.Timings.Drain, f.Timings.Drain)
+	note(old.Packets != f.Packets, "packets: %+v -> %+v", old.Packets, f.Packets)
+	was, is := old.Node(name).Interfaces, f.Node(name).Interfaces
+	note(!slices.Equal(was, is), "nodes.%s.interfaces: %v -> %v", name, was, is)
 	note(old.Log.Format != f.Log.Format, "log.format: %s -> %s", old.Log.Format, f.Log.Format)
 	return list
 }

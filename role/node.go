@@ -19,6 +19,7 @@ import (
 	"muster/console"
 	"muster/control/load"
 	"muster/control/report"
+	"muster/datapath/vip"
 	"muster/internal/run"
 	"muster/internal/wire"
 )
@@ -43,14 +44,17 @@ type Node struct {
 	console  *console.Console
 	meter    *load.Meter
 	reporter *report.Reporter
+	network  *network
 	director *director // nil without the role
 	traffic  *traffic  // nil without the role
 
 	reloading sync.Mutex
+	toDetach  chan struct{}
 
-	mu   sync.Mutex
-	file *config.File
-	seen console.File
+	mu       sync.Mutex
+	file     *config.File
+	seen     console.File
+	detached console.Detached
 }
 
 // happened notes an event: a change of what the node knows of the cluster, or of itself.
@@ -78,7 +82,7 @@ func New(opts Options, log *slog.Logger) (*Node, error) {
 	}
 	self := f.Node(opts.Name)
 	n := &Node{
-		opts: opts, log: log, state: f.State, began: time.Now(), file: f,
+		opts: opts, log: log, state: f.State, began: time.Now(), file: f, toDetach: make(chan struct{}, 1),
 		seen: console.File{Path: opts.Path, Hash: hash, Revision: 1, Loaded: time.Now()},
 	}
 	if err := os.MkdirAll(n.dir(), 0o700); err != nil {
@@ -103,17 +107,20 @@ func New(opts Options, log *slog.Logger) (*Node, error) {
 	if err := n.reporter.SetDirectors(directorsOf(f)); err != nil {
 		return nil, err
 	}
+	n.network = newNetwork(vip.Config{
+		Journal: Journal(n.state, self.Name), Pin: PinVIP(f.Cluster, self.Name),
+	}, self.Roles, n.happened, n.log)
 	if self.Has(cluster.Director) {
-		if n.director, err = newDirector(f, self, n.key, filepath.Join(n.dir(), "wishes.json"), n.happened, n.log); err != nil {
+		if n.director, err = newDirector(f, self, n.key, filepath.Join(n.dir(), "wishes.json"), n.network, n.happened, n.log); err != nil {
 			return nil, err
 		}
 	}
 	if self.Has(cluster.Traffic) {
-		if n.traffic, err = newTraffic(f, self, n.reporter, n.happened, n.log); err != nil {
+		if n.traffic, err = newTraffic(f, self, n.reporter, n.network, n.happened, n.log); err != nil {
 			return nil, err
 		}
 	}
-	parts := console.Parts{Status: n.Status, Events: &n.events, Reload: n.Reload, Mute: n.mute}
+	parts := console.Parts{Status: n.Status, Events: &n.events, Reload: n.Reload, Mute: n.mute, Detach: n.askDetach}
 	if n.director != nil {
 		parts.Wish = n.director.setWish
 	}
@@ -125,7 +132,8 @@ func New(opts Options, log *slog.Logger) (*Node, error) {
 
 // Tasks are what the node runs. Their context's end is a stop in good order: others take over first.
 func (n *Node) Tasks() []run.Task {
-	list := []run.Task{{Name: "console", Run: n.console.Run}, {Name: "service manager", Run: n.attend}}
+	list := []run.Task{{Name: "console", Run: n.console.Run}, {Name: "service manager", Run: n.attend}, {Name: "detach", Run: n.detachWhenTold}}
+	list = append(list, n.network.tasks()...)
 	if n.director != nil {
 		list = append(list, n.director.list()...)
 	}
@@ -198,12 +206,13 @@ func (n *Node) reload() error {
 	for _, c := range changes {
 		n.log.Info("file changed", "what", c)
 	}
-	for _, line := range later(old, f) {
+	for _, line := range later(old, f, n.opts.Name) {
 		n.log.Warn("a change takes effect when the node is started again", "what", line)
 	}
 	n.mu.Lock()
 	n.file = f
 	n.seen.Hash, n.seen.Loaded, n.seen.Problem = hash, time.Now(), ""
+	n.detached = console.Detached{}
 	n.seen.Revision++
 	n.mu.Unlock()
 	n.happened("file", n.opts.Path, "reloaded", fmt.Sprintf("%d changes", len(changes)))

@@ -14,7 +14,7 @@ import (
 // Status is what the node knows of itself and of its cluster.
 func (n *Node) Status() console.Status {
 	n.mu.Lock()
-	f, seen := n.file, n.seen
+	f, seen, detached := n.file, n.seen, n.detached
 	n.mu.Unlock()
 	self := f.Node(n.opts.Name)
 	s := console.Status{
@@ -26,6 +26,12 @@ func (n *Node) Status() console.Status {
 	if n.traffic != nil {
 		s.Traffic = n.trafficStatus(f)
 	}
+	if v, ok := n.network.status(); ok {
+		s.Network = networkStatus(v)
+	}
+	if detached.State != "" {
+		s.Detached = &detached
+	}
 	return s
 }
 
@@ -35,10 +41,18 @@ func (d *director) status(f *config.File) *console.Director {
 	for _, v := range d.proxy.Status() {
 		figures[v.Service] = v
 	}
-	for i := range f.Services {
-		s.Services = append(s.Services, serviceStatus(&f.Services[i], figures[f.Services[i].Name]))
-	}
 	picture := d.picture.Snapshot()
+	kernel, inKernel := d.packets.status()
+	s.Packets = kernel
+	for i := range f.Services {
+		v := &f.Services[i]
+		one := serviceStatus(v, figures[v.Name])
+		if p, ok := inKernel[v.Name]; ok {
+			one = packetStatus(v, p, picture)
+		}
+		one.Problem = d.packets.problem(v)
+		s.Services = append(s.Services, one)
+	}
 	for i := range f.Nodes {
 		if state, ok := picture.Node(f.Nodes[i].Name); ok {
 			s.Nodes = append(s.Nodes, nodeStatus(f, &f.Nodes[i], state))
@@ -66,7 +80,7 @@ func nodeStatus(f *config.File, n *config.Node, state member.NodeState) console.
 
 func serviceStatus(s *config.Service, v request.Status) console.Service {
 	to := console.Service{
-		Name: s.Name, Kind: s.Kind, Dispatch: s.Dispatch, Schedule: string(s.Schedule), Pool: s.Pool, Addresses: texts(s.Addresses()),
+		Name: s.Name, Kind: s.Kind, Dispatch: s.Dispatch, Schedule: string(s.Schedule), Pool: s.Pool, Addresses: s.Entrances(),
 		Clients: v.Clients, Waiting: v.Waiting, Connections: v.Connections, Requests: v.Requests,
 		BytesIn: v.BytesIn, BytesOut: v.BytesOut, Retries: v.Retries, Refused: v.BudgetSpent, Resumes: v.Resumes, Ended: v.Ended,
 		Duration: &console.Histogram{Bounds: request.Buckets[:], Counts: v.Duration, Sum: v.DurationSum},

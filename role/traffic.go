@@ -1,6 +1,7 @@
 package role
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"muster/config"
 	"muster/console"
 	"muster/control/report"
+	"muster/datapath/vip"
 	"muster/internal/run"
 )
 
@@ -22,6 +24,7 @@ type traffic struct {
 	log      *slog.Logger
 	happened happened
 	reporter *report.Reporter
+	network  *network
 	tasks    run.Group // of the applications
 
 	changing  sync.Mutex    // held while applications are stopped and started, which may take long
@@ -33,12 +36,16 @@ type traffic struct {
 	mu           sync.Mutex // held beside changing by who writes
 	order        []string   // the pools, as in the file
 	applications map[string]*application
+	direct       map[string]bool // pools that packets come for, by dispatch in the kernel
+	blocked      string          // why packets cannot come; empty: they can
+	held         string          // why they are not to
 }
 
 // newTraffic prepares the parts of a traffic node. Its built-in servers have their ports then; nothing has begun.
-func newTraffic(f *config.File, self *config.Node, reporter *report.Reporter, happened happened, log *slog.Logger) (*traffic, error) {
+func newTraffic(f *config.File, self *config.Node, reporter *report.Reporter, network *network, happened happened, log *slog.Logger) (*traffic, error) {
 	t := &traffic{
-		log: log.With("part", "traffic"), reporter: reporter, happened: happened, applications: map[string]*application{},
+		log: log.With("part", "traffic"), reporter: reporter, network: network, happened: happened, applications: map[string]*application{},
+		blocked: settingUp,
 	}
 	return t, t.apply(f, self)
 }
@@ -48,6 +55,7 @@ func (t *traffic) list(reports run.Task) []run.Task {
 	return []run.Task{
 		{Name: "applications", Run: t.tasks.Run},
 		reports,
+		{Name: "VIPs in place", Run: t.watchVIPs},
 		{Name: "leave", Run: t.leave}, // stopped first
 	}
 }
@@ -64,6 +72,62 @@ func (t *traffic) leave(ctx context.Context) error {
 	return nil
 }
 
+// watchVIPs takes the node out of the pools that packets come for while it could not take them: a director would send
+// them into a hole.
+func (t *traffic) watchVIPs(ctx context.Context) error {
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		t.mindVIPs()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+		}
+	}
+}
+
+func (t *traffic) mindVIPs() {
+	now := t.network.trouble()
+	t.mu.Lock()
+	now = cmp.Or(t.held, now)
+	changed := t.blocked != now
+	t.blocked = now
+	concerned := map[string]*application{}
+	for pool, a := range t.applications {
+		if changed && t.direct[pool] {
+			concerned[pool] = a
+		}
+	}
+	t.mu.Unlock()
+	for pool, a := range concerned {
+		if up, reason := a.state(); up {
+			t.heardOf(pool, up, reason, true)
+		}
+	}
+}
+
+// detach goes out of the pools that packets come for, and gives up the VIPs, until a file is read again.
+func (t *traffic) detach() {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	t.mu.Lock()
+	t.held = "an operator has detached this node; `muster reload` brings it back"
+	var pools []string
+	for pool := range t.direct {
+		if t.applications[pool] != nil {
+			pools = append(pools, pool)
+		}
+	}
+	t.mu.Unlock()
+	t.mindVIPs()
+	if len(pools) > 0 {
+		time.Sleep(t.heard())
+	}
+	t.quiet(pools)
+	t.network.retire(vip.Want{}, 0)
+}
+
 // apply makes the node do what the file says: it stops, changes and starts what differs, and touches nothing else. What
 // cannot be started is in the error; the rest is done all the same.
 func (t *traffic) apply(f *config.File, self *config.Node) error {
@@ -77,8 +141,9 @@ func (t *traffic) apply(f *config.File, self *config.Node) error {
 		pools = append(pools, p.Pool)
 	}
 	t.mu.Lock()
-	t.order = pools
+	t.order, t.direct, t.held = pools, directPools(f), ""
 	t.mu.Unlock()
+	t.network.retire(accepts(f, self), t.drain)
 	t.reporter.SetPools(pools)
 	var errs []error
 	for _, p := range plans {
@@ -167,6 +232,11 @@ func (t *traffic) start(p plan) error {
 
 // heardOf passes on what an application says of itself.
 func (t *traffic) heardOf(pool string, up bool, reason string, turned bool) {
+	t.mu.Lock()
+	if up && t.direct[pool] && t.blocked != "" {
+		up, reason = false, t.blocked
+	}
+	t.mu.Unlock()
 	t.reporter.SetApp(cluster.App{Pool: pool, Up: up, Reason: reason})
 	switch {
 	case !turned:

@@ -2,6 +2,9 @@ package role
 
 import (
 	"cmp"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/netip"
@@ -16,23 +19,30 @@ import (
 	"muster/control/report"
 	"muster/control/schedule"
 	"muster/datapath/http1"
+	"muster/datapath/packet"
 	"muster/datapath/request"
 	"muster/datapath/serve"
 	"muster/ha/member"
 	"muster/ha/supervise"
+	"muster/internal/wire"
 )
 
 // Each part has a small Config of its own, whose zero values are its defaults; the file states every value. What 0 means
 // in the file, where it is not a part's default, is said here in the part's terms.
 
-// services are the file's services as the data path runs them. Access logs are opened by opened, by the name of the file.
+// services are the file's services as the proxy runs them, those too that it may have to run in the kernel's place. Access logs are opened by opened, by the name of the file.
 func services(f *config.File, opened func(path string) (io.Writer, error)) ([]request.Service, error) {
 	list := make([]request.Service, 0, len(f.Services))
+	ahead := f.VIPs == config.VIPsHold && mayAdmin()
 	for i := range f.Services {
+		if s := &f.Services[i]; s.Dispatch.Kernel() && s.WithoutXDP != config.WithoutProxy {
+			continue
+		}
 		s, err := service(&f.Services[i], opened)
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", f.Services[i].Name, err)
 		}
+		s.Ahead = ahead && f.Services[i].VIP.IsValid()
 		list = append(list, s)
 	}
 	return list, nil
@@ -89,7 +99,7 @@ func service(s *config.Service, opened func(path string) (io.Writer, error)) (re
 			r.Fallback.Body = body
 		}
 	}
-	if s.AccessLog.Format != config.AccessOff {
+	if s.AccessLog.Format != config.AccessOff && s.AccessLog.Format != "" {
 		to, err := opened(s.AccessLog.File)
 		if err != nil {
 			return r, err
@@ -133,6 +143,7 @@ func plansOf(f *config.File, self *config.Node) []plan {
 		switch {
 		case a != nil && a.Serve != nil:
 			one.Serve = serveOf(a.Serve, self, at, drainOf(f))
+			one.Serve.VIPs = vipsFor(f, p)
 		case a != nil && a.Run != nil:
 			one.Run = runOf(a.Run)
 		}
@@ -248,9 +259,54 @@ func zonesOf(f *config.File) []schedule.Zone {
 func threads(f *config.File) int {
 	most := 0
 	for _, s := range f.Services {
-		most = max(most, cmp.Or(s.Threads, runtime.NumCPU()))
+		if !s.Dispatch.Kernel() || s.WithoutXDP == config.WithoutProxy {
+			most = max(most, cmp.Or(s.Threads, runtime.NumCPU()))
+		}
 	}
 	return cmp.Or(most, f.Threads)
+}
+
+// packetConfig is dispatch in the kernel on a director. Which slot a client has depends on the key, so that nobody can
+// choose addresses that share one, and is the same on all directors.
+func packetConfig(f *config.File, self *config.Node, key wire.Key) packet.Config {
+	seed, err := hkdf.Key(sha256.New, key[:], nil, "muster packet 1 slots", 4)
+	if err != nil {
+		panic(err) // 4 bytes are never too many
+	}
+	return packet.Config{
+		Interfaces: self.Interfaces, Addresses: self.Addresses, Pin: Pin(f.Cluster, self.Name), Seed: binary.BigEndian.Uint32(seed),
+		Mode:  map[config.PacketMode]packet.Mode{config.PacketNative: packet.Native, config.PacketGeneric: packet.Generic}[f.Packets.Mode],
+		Flows: f.Packets.Flows, Unconfirmed: f.Packets.Unconfirmed, Sources: f.Packets.Sources,
+	}
+}
+
+// vipsFor are the addresses and ports of the VIPs at which the built-in server of a pool is asked on a node itself.
+func vipsFor(f *config.File, p *config.Pool) []netip.AddrPort {
+	var list []netip.AddrPort
+	for i := range f.Services {
+		s := &f.Services[i]
+		if s.Pool != p.Name || !s.Dispatch.Direct() || s.Kind == cluster.UDP {
+			continue
+		}
+		for _, a := range s.Addresses() {
+			if a.Port() == 0 {
+				a = netip.AddrPortFrom(a.Addr(), p.Port)
+			}
+			list = union(list, []netip.AddrPort{a})
+		}
+	}
+	return list
+}
+
+// directPools are the pools that packets come for, by dispatch in the kernel.
+func directPools(f *config.File) map[string]bool {
+	pools := map[string]bool{}
+	for _, s := range f.Services {
+		if s.Dispatch.Kernel() {
+			pools[s.Pool] = true
+		}
+	}
+	return pools
 }
 
 // drainOf is how long work may finish, in the terms of parts that take 0 for their default.

@@ -2,22 +2,29 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"muster/config"
+	"muster/console"
 	"muster/internal/run"
 	"muster/role"
 )
 
 func nodeVerb() *cobra.Command {
 	opts := role.Options{Version: version(), Level: new(slog.LevelVar)}
+	var detach bool
 	c := &cobra.Command{
 		Use:     "node",
 		Short:   "run this machine's node of the cluster",
@@ -27,7 +34,10 @@ func nodeVerb() *cobra.Command {
 Signals:
   HUP         read the file again; a file that is wrong changes nothing
   USR1        open the access logs again, after a rotation
-  TERM, INT   stop in good order: others take over, what is under way finishes (timings.drain); a second one: at once`,
+  TERM, INT   stop in good order: others take over, what is under way finishes (timings.drain); a second one: at once
+
+What a director dispatches in its kernel goes on while this program is stopped, started again or upgraded. --detach takes it
+out, and gives the machine its network back as it was: on a node that runs, which goes on without, or on one that does not.`,
 		Example: `  muster node                              # the node of ./cluster.yaml that has an address of this machine
   muster node --config cluster.yaml --name t1 --state /tmp/t1`,
 		Args: cobra.NoArgs,
@@ -48,15 +58,64 @@ Signals:
 			if f.Node(opts.Name) == nil {
 				return coded{f.CheckHost(opts.Name), exitUsage}
 			}
+			if detach {
+				return detachNode(c, f, opts)
+			}
 			opts.Level.Set(f.Log.Level.Slog())
 			return runNode(c.Context(), opts, logger(f, c.ErrOrStderr(), opts.Level))
 		},
 	}
 	c.Flags().StringVarP(&opts.Name, "name", "n", "", "which node of the file this is (default: $MUSTER_NODE, the one with an address of this machine, or with its name)")
 	c.Flags().StringVar(&opts.State, "state", "", "where the node keeps what must survive its restart (default: what the file says)")
+	c.Flags().BoolVar(&detach, "detach", false, "take everything of the node out of the kernel, and do not run it")
 	_ = c.MarkFlagDirname("state")                          // the flag exists
 	_ = c.RegisterFlagCompletionFunc("name", completeNodes) // so does this one
 	return c
+}
+
+// detachNode has the node that runs here take everything out of the kernel, or does it if none runs.
+func detachNode(c *cobra.Command, f *config.File, opts role.Options) error {
+	if opts.State != "" {
+		f.State = opts.State
+	}
+	ctx := c.Context()
+	socket := role.Socket(f.State, opts.Name)
+	if conn, err := net.Dial("unix", socket); errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("ask the node: %w: run as the user that it runs as", err)
+	} else if err != nil {
+		if err := role.Detach(f, opts.Name, slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))); err != nil {
+			return err
+		}
+		say(c, "%s does not run; nothing of it is left in the kernel\n", opts.Name)
+		return nil
+	} else {
+		_ = conn.Close() // it was only to see whether somebody is there
+	}
+	node := console.NewClient([]string{"unix:" + socket}, "")
+	if err := node.Detach(ctx); err != nil {
+		return coded{err, exitRefused}
+	}
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		s, err := node.Status(ctx)
+		switch {
+		case err != nil:
+			return coded{err, exitUnreachable}
+		case s.Detached == nil:
+			return coded{fmt.Errorf("%s has read its file again meanwhile, and dispatches", opts.Name), exitRefused}
+		case s.Detached.State == console.IsDetached && s.Detached.Problem != "":
+			return fmt.Errorf("%s could not take everything out: %s", opts.Name, s.Detached.Problem)
+		case s.Detached.State == console.IsDetached:
+			say(c, "%s runs on without the kernel; `muster reload` brings it back\n", opts.Name)
+			return nil
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func runNode(ctx context.Context, opts role.Options, log *slog.Logger) error {

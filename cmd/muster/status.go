@@ -25,7 +25,11 @@ func statusVerb() *cobra.Command {
   WISH    what an operator wants: drain or maint; nothing is ready
   INDEX   the load index of HAS 3.22.6, ROOM the index of schedule load: larger is more room
   BUSY    the fullest of processors, memory and links
-  SERVED  responses (http) and connections (tcp) since the director was started; FAILED those that another node took over`,
+  SERVED  responses (http) and connections (tcp) since the director was started; FAILED those that another node took over
+
+Of services that are dispatched in the kernel, CLIENTS, REQUESTS and RATE/S are connections, and ERRORS are packets that went
+nowhere or were answered with a reset. What the kernel has counted outlives the director's process. PORT says where and how
+packets are dispatched.`,
 		Example: `  muster status
   muster status --watch
   muster status -o json | jq '.director.nodes[] | select(.state != "active") | .name'`,

@@ -121,3 +121,63 @@ func TestWatchGoesOn(t *testing.T) {
 		t.Errorf("got:\n%s", text)
 	}
 }
+
+const inKernel = `cluster shop as d1 sees it, file abc (revision 2)
+network of d1: answer for 10.0.0.101 on eth0: another machine answers for it
+service dns: it is not served, for the kernel cannot dispatch it: no rights
+packets: t2: no route to 10.3.0.12
+
+NODE  ROLES    POOLS  STATE   SINCE  INDEX  ROOM  BUSY  CONNECTIONS  SERVED  RATE/S
+t1    traffic  web    active  1m01s      1     1    0%            3      12       2
+
+SERVICE  ADDRESS        SCHEDULE  POOL  DISPATCH  PACKETS/S  RATE/S  CLIENTS  WAITING  REQUESTS  RETRIES  ERRORS  WHICH
+www      10.0.0.100:80  wlc       web   dr             1000       2        3        0        12        0       5  no-node 5
+dns      10.0.0.101:53  wlc       web   not dr                    0        0        0         0        0
+
+PORT  DRIVER  DISPATCH  WHY
+eth0  veth    native
+eth1  dummy   none      the port cannot run XDP programs
+
+TABLE        ENTRIES       OF  USE
+flows              3  262 144   0%
+unconfirmed   60 000   65 536  91%
+nodes              2   16 384   0%
+sources            0   65 536   0%
+`
+
+func TestWhatTheKernelDispatches(t *testing.T) {
+	s := console.Status{
+		Cluster: "shop", Node: "d1", File: console.File{Hash: "abc", Revision: 2},
+		Network: &console.Network{Problem: "answer for 10.0.0.101 on eth0: another machine answers for it"},
+		Director: &console.Director{
+			Nodes: []console.Node{{
+				Name: "t1", Roles: []cluster.Role{cluster.Traffic}, Pools: []string{"web"}, State: cluster.Active,
+				Since: now.Add(-61 * time.Second), Index: 1, Room: 1, Connections: 3,
+			}},
+			Services: []console.Service{
+				{
+					Name: "www", Kind: cluster.HTTP, Dispatch: cluster.DR, Schedule: "wlc", Pool: "web", Addresses: []string{"10.0.0.100:80"},
+					Clients: 3, Connections: 12, Rate: 2,
+					Members: []console.Member{{Node: "t1", Served: 12, Rate: 2, Packets: &console.MemberPackets{}}},
+					Packets: &console.ServicePackets{Packets: 5000, Rate: 1000, Reasons: map[string]uint64{"no-node": 5, "denied": 7}},
+				},
+				{
+					Name: "dns", Kind: cluster.UDP, Dispatch: cluster.DR, Schedule: "wlc", Pool: "web", Addresses: []string{"10.0.0.101:53"},
+					Problem: "it is not served, for the kernel cannot dispatch it: no rights",
+				},
+			},
+			Packets: &console.Packets{
+				Ports: []console.Port{
+					{Name: "eth0", Driver: "veth", Mode: "native", Up: true, Forwards: true},
+					{Name: "eth1", Driver: "dummy", Why: "the port cannot run XDP programs", Up: true},
+				},
+				Flows: console.Fill{Used: 3, Max: 262144}, Unconfirmed: console.Fill{Used: 60000, Max: 65536},
+				Nodes: console.Fill{Used: 2, Max: 16384}, Sources: console.Fill{Max: 65536},
+				Wrong: []string{"t2: no route to 10.3.0.12"},
+			},
+		},
+	}
+	if diff := cmp.Diff(inKernel, Text(s, now, 0, false)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -25,6 +25,12 @@ func Text(s console.Status, now time.Time, width int, colours bool) string {
 	if s.File.Problem != "" {
 		fmt.Fprintf(&b, "%s %s\n", paint(bad, "last reload refused:"), strings.ReplaceAll(s.File.Problem, "\n", "\n  "))
 	}
+	if d := s.Detached; d != nil {
+		fmt.Fprintf(&b, "%s %s\n", paint(turns, s.Node+" is "+d.State+", until a file is read again"), d.Problem)
+	}
+	for _, trouble := range troubles(s) {
+		fmt.Fprintf(&b, "%s %s\n", paint(bad, trouble.of+":"), strings.ReplaceAll(trouble.text, "\n", "\n  "))
+	}
 	if s.Director == nil {
 		b.WriteString("this node is no director and does not know the others\n")
 		return b.String()
@@ -33,7 +39,88 @@ func Text(s console.Status, now time.Time, width int, colours bool) string {
 	if rows := serviceRows(s.Director); len(rows) > 0 {
 		b.WriteString("\n" + layout(serviceColumns, rows, width, colours))
 	}
+	if p := s.Director.Packets; p != nil {
+		b.WriteString("\n" + layout(portColumns, portRows(p), width, colours))
+		b.WriteString("\n" + layout(tableColumns, tableRows(p), width, colours))
+	}
 	return b.String()
+}
+
+// A trouble is something that an operator should know of first.
+type trouble struct{ of, text string }
+
+func troubles(s console.Status) (list []trouble) {
+	if s.Network != nil && s.Network.Problem != "" {
+		list = append(list, trouble{"network of " + s.Node, s.Network.Problem})
+	}
+	if s.Director == nil {
+		return list
+	}
+	for _, v := range s.Director.Services {
+		if v.Problem != "" {
+			list = append(list, trouble{"service " + v.Name, v.Problem})
+		}
+	}
+	if p := s.Director.Packets; p != nil {
+		for _, w := range p.Wrong {
+			list = append(list, trouble{"packets", w})
+		}
+	}
+	return list
+}
+
+var portColumns = []column{
+	{name: "PORT"},
+	{name: "DRIVER", spare: 1},
+	{name: "DISPATCH"},
+	{name: "WHY", least: 20},
+}
+
+func portRows(p *console.Packets) (rows [][]cell) {
+	for _, port := range p.Ports {
+		mode := cell{port.Mode, good}
+		switch {
+		case port.Mode == "":
+			mode = cell{"none", bad}
+		case port.Mode != "native":
+			mode.style = turns
+		}
+		why := port.Why
+		switch {
+		case why != "":
+		case !port.Up:
+			why = "it is down"
+		case !port.Forwards:
+			why = "forwarding is off"
+		}
+		rows = append(rows, []cell{{port.Name, strong}, {text: port.Driver}, mode, {why, faint}})
+	}
+	return rows
+}
+
+var tableColumns = []column{
+	{name: "TABLE"},
+	{name: "ENTRIES", right: true},
+	{name: "OF", right: true},
+	{name: "USE", right: true},
+}
+
+func tableRows(p *console.Packets) (rows [][]cell) {
+	for _, t := range []struct {
+		name string
+		console.Fill
+	}{{"flows", p.Flows}, {"unconfirmed", p.Unconfirmed}, {"nodes", p.Nodes}, {"sources", p.Sources}} {
+		use := 0
+		if t.Max > 0 {
+			use = 100 * t.Used / t.Max
+		}
+		style := faint
+		if use >= 90 {
+			style = bad
+		}
+		rows = append(rows, []cell{{t.name, strong}, {text: count(int64(t.Used))}, {text: count(int64(t.Max))}, {fmt.Sprintf("%d%%", use), style}})
+	}
+	return rows
 }
 
 var nodeColumns = []column{
@@ -57,12 +144,12 @@ func nodeRows(d *console.Director, now time.Time) (rows [][]cell) {
 	for _, n := range d.Nodes {
 		var served, failed int64
 		var rate float64
-		told := map[string]bool{} // services of one pool count together
+		told := map[string]bool{} // services of one pool that are proxied count together
 		for _, s := range d.Services {
 			if told[s.Pool] {
 				continue
 			}
-			told[s.Pool] = true
+			told[s.Pool] = s.Packets == nil
 			for _, m := range s.Members {
 				if m.Node == n.Name {
 					served, failed, rate = served+m.Served, failed+m.Failed, rate+m.Rate
@@ -116,6 +203,8 @@ var serviceColumns = []column{
 	{name: "ADDRESS", least: 14},
 	{name: "SCHEDULE", spare: 1},
 	{name: "POOL", spare: 2},
+	{name: "DISPATCH"},
+	{name: "PACKETS/S", right: true},
 	{name: "RATE/S", right: true},
 	{name: "CLIENTS", right: true},
 	{name: "WAITING", right: true, spare: 4},
@@ -128,8 +217,15 @@ var serviceColumns = []column{
 func serviceRows(d *console.Director) (rows [][]cell) {
 	for _, s := range d.Services {
 		requests := s.Requests
-		if s.Kind == cluster.TCP {
+		dispatch, packets := "", ""
+		if s.Kind != cluster.HTTP || s.Packets != nil {
 			requests = s.Connections
+		}
+		switch {
+		case s.Packets != nil:
+			dispatch, packets = string(s.Dispatch), fmt.Sprintf("%.0f", s.Packets.Rate)
+		case s.Dispatch.Kernel():
+			dispatch = "not " + string(s.Dispatch)
 		}
 		errors, which := Errors(s)
 		rows = append(rows, []cell{
@@ -137,6 +233,8 @@ func serviceRows(d *console.Director) (rows [][]cell) {
 			{text: strings.Join(s.Addresses, " ")},
 			{text: s.Schedule},
 			{text: s.Pool},
+			{text: dispatch},
+			{text: packets},
 			{text: fmt.Sprintf("%.0f", s.Rate)},
 			{text: count(s.Clients)},
 			{text: count(s.Waiting)},
@@ -149,8 +247,11 @@ func serviceRows(d *console.Director) (rows [][]cell) {
 	return rows
 }
 
-// Errors is how many requests and connections of a service came to a bad end, and which, by their number. A client that
-// goes away is none.
+// well are the reasons for which a packet goes elsewhere than to its connection's node, or nowhere, and all is well.
+var well = []string{"passed", "strange", "denied", "rate", "icmp-error", "fragment", "too-big", "gone-moved"}
+
+// Errors is how many requests and connections of a service came to a bad end, or packets with dispatch in the kernel, and
+// which, by their number. A client that goes away is none, nor one that may not come in.
 func Errors(s console.Service) (n uint64, which string) {
 	type end struct {
 		name string
@@ -161,6 +262,14 @@ func Errors(s console.Service) (n uint64, which string) {
 		if name != "ok" && name != "client-gone" && k > 0 {
 			ends = append(ends, end{name, k})
 			n += k
+		}
+	}
+	if p := s.Packets; p != nil {
+		for name, k := range p.Reasons {
+			if !slices.Contains(well, name) && k > 0 {
+				ends = append(ends, end{name, k})
+				n += k
+			}
 		}
 	}
 	slices.SortFunc(ends, func(a, b end) int {
