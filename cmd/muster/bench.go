@@ -32,7 +32,7 @@ func benchVerb() *cobra.Command {
 The figure to trust is processor time a request. Requests a second and latencies depend on how clients, nodes and the
 server under test share the processors of this one machine. Needs the Debian packages nginx-light, haproxy and
 nftables. A benchmark in which a request fails ends with exit code 1.`,
-	}, benchDispatchVerb(), benchScaleVerb(), benchProxyVerb(), benchNodeVerb(), benchServeVerb())
+	}, benchPacketVerb(), benchDispatchVerb(), benchScaleVerb(), benchProxyVerb(), benchNodeVerb(), benchServeVerb())
 }
 
 // measured is what a benchmark brings.
