@@ -2,63 +2,216 @@ package packet
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
 
-	"muster/cluster"
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+
+	"muster/internal/run"
 )
 
 // A Forwarder keeps the kernel's program and what it reads. Its methods may be called from any goroutine.
 type Forwarder struct {
-	cfg Config
-	log *slog.Logger
+	cfg   Config
+	log   *slog.Logger
+	purge chan struct{} // there is something in todo
+	look  chan struct{} // nodes or services have changed: look at the ways to them
+	ended chan Flow     // flows that user space has ended, on their way to Happened
+
+	mu     sync.RWMutex // over everything below; held for moments
+	kernel *kernel      // nil: closed
+	pins   *pins        // nil: nothing outlives the process
+	old    *oldSet      // pinned maps that are still in use, and cannot be taken over
+
+	services  map[string]*service
+	order     []*service // as Apply had them
+	fronts    map[Front]*front
+	entries   map[directorFront]directorService // what `services` holds
+	sources   map[directorSourceKey]uint32      // what `sources` holds
+	senders   map[directorFront]map[*node]bool  // what `replies` holds
+	serviceAt []*service                        // by place, those that are leaving too
+	frontAt   []*front
+	nodes     []*node
+
+	servicePlaces, frontPlaces, nodePlaces vacancies
+
+	todo    todo
+	ports   map[string]*port
+	states  map[int]netlink.LinkOperState // of all interfaces
+	own     map[netip.Addr]bool           // addresses of this machine
+	hops    map[hop]string                // next hops that are kept resolved, and what is wrong with those that cannot be
+	kept    map[uint32]hop                // those of them that are in the book, by their place there
+	strays  map[netip.Addr]string         // nodes that there is no way to, and why
+	scratch directorTable
+	fill    fill
+	swaps   uint64
+	swap    time.Duration // the newest took so long
+
+	defaults Service
+	count    struct{ expired, resets, mended, lost atomic.Uint64 }
 }
 
 // New loads the program and its maps, or takes over those that are pinned: their flows and counters go on. It attaches
 // nothing, and what is attached already stays as it is.
 func New(cfg Config, log *slog.Logger) (*Forwarder, error) {
-	return &Forwarder{cfg: cfg.withDefaults(), log: log.With("part", "packet")}, nil
+	f := &Forwarder{
+		cfg: cfg.withDefaults(), log: log.With("part", "packet"),
+		purge: make(chan struct{}, 1), look: make(chan struct{}, 1), ended: make(chan Flow, 4096),
+		services: map[string]*service{}, fronts: map[Front]*front{},
+		entries: map[directorFront]directorService{}, sources: map[directorSourceKey]uint32{}, senders: map[directorFront]map[*node]bool{},
+		serviceAt: make([]*service, mostServices+2), frontAt: make([]*front, mostFronts), nodes: make([]*node, mostNodes),
+		servicePlaces: newVacancies("services", 1, mostServices),
+		frontPlaces:   newVacancies("addresses and ports", 0, mostFronts),
+		nodePlaces:    newVacancies("nodes", 0, mostNodes),
+		ports:         map[string]*port{}, own: ownAddresses(), hops: map[hop]string{}, kept: map[uint32]hop{}, strays: map[netip.Addr]string{},
+		todo: newTodo(), defaults: Service{}.withDefaults(),
+	}
+	if err := f.open(); err != nil {
+		_ = f.Close() // the first error says it
+		return nil, err
+	}
+	return f, nil
 }
 
-// Close gives back what New took, for a Forwarder whose Run is never called. What is pinned stays.
-func (f *Forwarder) Close() error { return nil }
+// open finds what is pinned, and loads the rest.
+func (f *Forwarder) open() (err error) {
+	spec, err := specOf(f.cfg)
+	if err != nil {
+		return err
+	}
+	var pinned map[string]*ebpf.Map
+	if f.cfg.Pin != "" {
+		if f.pins, err = openPins(f.cfg.Pin); err != nil {
+			return err
+		}
+		set, named, err := f.pins.newest()
+		if err != nil {
+			return err
+		}
+		defer closeAll(named)
+		if named != nil {
+			book, err := readBook(named[bookName])
+			if err != nil {
+				return err
+			}
+			if err := fits(spec, named, book); err == nil {
+				pinned, f.pins.set = named, set
+			} else if f.old, err = newOldSet(set, named, book); err != nil {
+				return err
+			}
+		}
+	}
+	if f.kernel, err = load(spec, pinned); err != nil {
+		return err
+	}
+	if pinned != nil {
+		if err := f.takeOver(); err != nil {
+			return err
+		}
+	}
+	return f.settings()
+}
 
-// Apply makes these the services. If any of them is wrong, or a table has no room, nothing changes. A service that stays
-// keeps its table and its flows; one whose way of dispatch turns to or from NAT begins anew, with the same table. The
-// flows of one that goes are forgotten. A new one drops what comes until it has a table.
-func (f *Forwarder) Apply(services []Service) error { return nil }
+// settings are what the program is told at the start.
+func (f *Forwarder) settings() error {
+	v := directorSetting{Mix: uint64(f.cfg.Seed), Events: 1 << directorEventKindE_NO_NEIGHBOUR, Epoch: 1}
+	if f.cfg.Happened != nil {
+		v.Events |= 1<<directorEventKindE_NEW | 1<<directorEventKindE_ESTABLISHED | 1<<directorEventKindE_CLOSED
+	}
+	for _, a := range f.cfg.Addresses {
+		if to := &v.V4.W; a.Is4() && *to == (wireAddr{}) {
+			*to = toWire(a)
+		}
+		if to := &v.V6.W; a.Is6() && *to == (wireAddr{}) {
+			*to = toWire(a)
+		}
+	}
+	if v.Mix == 0 {
+		var known bookEntry
+		if err := f.kernel.book.Lookup(bookKey{Kind: bookSeed}, &known); err == nil {
+			v.Mix = known.Number
+		} else {
+			var b [8]byte
+			_, _ = rand.Read(b[:]) // it never fails
+			v.Mix = binary.NativeEndian.Uint64(b[:])
+		}
+	}
+	if err := f.kernel.Settings.Set(v); err != nil {
+		return fmt.Errorf("write the settings: %w", err)
+	}
+	return beginBook(f.kernel.book, v.Mix)
+}
 
-// SetTable has new flows of a service follow the table, from one packet to the next. Flows that there are keep their
-// nodes, also those that the table does not name, but for those that are Gone: see Lost. The nodes' Live.Active is kept up
-// to date, and their Live.Limit kept to. An error leaves the table that was.
-func (f *Forwarder) SetTable(service string, t *cluster.Table) error { return nil }
-
-// Attach puts the program on the ports. It returns what is wrong with any of them; the others are attached all the same.
-// Run does it too, and goes on trying.
-func (f *Forwarder) Attach() error { return nil }
+// Close gives back what New took, for a Forwarder that does not run. What is pinned stays.
+func (f *Forwarder) Close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kernel == nil && f.pins == nil {
+		return nil
+	}
+	var errs []error
+	for _, p := range f.ports {
+		errs = append(errs, p.close())
+	}
+	errs = append(errs, f.old.close())
+	if f.kernel != nil {
+		errs = append(errs, f.kernel.Close())
+	}
+	errs = append(errs, f.pins.close())
+	f.kernel, f.pins, f.old, f.ports = nil, nil, nil, map[string]*port{}
+	return errors.Join(errs...)
+}
 
 // Run attaches the program, and keeps what it needs: idle flows are forgotten, next hops resolved, flows of nodes that are
 // gone ended, events passed on. It returns an error when it cannot attach to a single port at the start, and nil when it
 // was told to stop. Then what is pinned stays in place and goes on forwarding; without pins the program is detached. A
 // Forwarder runs once.
-func (f *Forwarder) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
+func (f *Forwarder) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if f.waitForTables(ctx); ctx.Err() != nil {
+		return nil
+	}
+	if err := f.Attach(); err != nil && !f.attached() {
+		return err
+	}
+	return run.All(ctx, []run.Task{
+		{Name: "events", Run: f.listen},
+		{Name: "ports", Run: f.watchPorts},
+		{Name: "ways", Run: f.keepWays},
+		{Name: "sweep", Run: f.sweep},
+		{Name: "purge", Run: f.purgeFlows},
+	})
 }
 
-// Detach removes the program from all ports, and what was pinned. The Forwarder is of no use afterwards.
-func (f *Forwarder) Detach() error { return nil }
+// kick wakes who waits for the channel. Once is enough, however often it is kicked.
+func (f *Forwarder) kick(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
 
-// Detach removes what a Forwarder that is no more left behind below the directory: programs, maps, neighbours. Nothing
-// there is no error.
-func Detach(pin string) error { return nil }
-
-// Status says how things stand. It is cheap enough to be asked every second.
-func (f *Forwarder) Status() Status { return Status{} }
-
-// Flows calls yield for each flow that is not pending, until it returns false. Flows that come or go meanwhile may be
-// missing, or come twice.
-func (f *Forwarder) Flows(yield func(Flow) bool) {}
-
-// Insert adds flows that another director has, as far as they fit what is here: their services and nodes by name. It
-// returns how many it added; a flow that is known already, and newer, stays as it is.
-func (f *Forwarder) Insert(flows []Flow) (int, error) { return 0, nil }
+// Detach removes the program from all ports, and what was pinned. The Forwarder is of no use afterwards; its Run, if it
+// runs, is to be stopped first.
+func (f *Forwarder) Detach() error {
+	f.mu.Lock()
+	pins := f.pins
+	f.pins = nil // the lock goes on
+	f.mu.Unlock()
+	err := f.Close()
+	if pins == nil {
+		if f.cfg.Pin == "" {
+			return err
+		}
+		return errors.Join(err, Detach(f.cfg.Pin))
+	}
+	return errors.Join(err, pins.remove(), pins.close())
+}
