@@ -30,6 +30,10 @@ func (h Host) Do(f func() error) error {
 
 func (h Host) do(f func() error) error {
 	runtime.LockOSThread() // never unlocked: the thread, whose processors were changed, ends with its goroutine
+	if unix.Gettid() == unix.Getpid() {
+		defer runtime.UnlockOSThread()
+		return h.Do(f) // the main thread cannot end: while it waits here, another is taken
+	}
 	if len(h.CPUs) > 0 {
 		var set unix.CPUSet
 		for _, c := range h.CPUs {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Cmd is a command that will run on a machine. What has not ended by then ends with the machine.
@@ -20,15 +22,39 @@ func (c *Cmd) Start() error {
 	if err := c.on.join(c.Cmd); err != nil {
 		return err
 	}
-	done := make(chan error)
-	go func() {
-		_, err := c.on.Enter()
-		if err == nil {
-			err = c.Cmd.Start()
-		}
-		done <- err
-	}()
-	return <-done
+	if err := c.on.Host().Do(c.Cmd.Start); err != nil {
+		return err
+	}
+	c.on.note(c)
+	return nil
+}
+
+// Wait is that of exec.Cmd.
+func (c *Cmd) Wait() error {
+	err := c.Cmd.Wait()
+	c.on.strike(c)
+	return err
+}
+
+// note remembers a command, in case nobody waits for it.
+func (m *Machine) note(c *Cmd) {
+	fd, err := unix.PidfdOpen(c.Process.Pid, 0)
+	if err != nil {
+		return // too many are open: who starts so many waits for them
+	}
+	m.childrenMu.Lock()
+	defer m.childrenMu.Unlock()
+	m.children[c] = fd
+}
+
+// strike forgets it.
+func (m *Machine) strike(c *Cmd) {
+	m.childrenMu.Lock()
+	defer m.childrenMu.Unlock()
+	if fd, ok := m.children[c]; ok {
+		_ = unix.Close(fd) // it was only held
+		delete(m.children, c)
+	}
 }
 
 // Run is that of exec.Cmd.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -73,16 +74,18 @@ func findHierarchies() (hierarchies, error) {
 	return hierarchies{v2: true, cpu: unified, acc: unified}, nil
 }
 
-// groupPrefix is how the control groups of labs begin; the owner's process follows, and when that began.
+// groupPrefix is how the control groups of labs begin; the owner's process follows, when that began, and a number.
 const groupPrefix = "muster-lab-"
 
-// ownGroups is the name of the control group of all machines of labs of this process.
+var labs atomic.Int64 // of this process
+
+// ownGroups is a name for the control group of all machines of one lab of this process.
 func ownGroups() (string, error) {
 	began, err := startTime(os.Getpid())
 	if err != nil {
 		return "", fmt.Errorf("name the control groups: %w", err)
 	}
-	return fmt.Sprintf("%s%d-%s", groupPrefix, os.Getpid(), began), nil
+	return fmt.Sprintf("%s%d-%s-%d", groupPrefix, os.Getpid(), began, labs.Add(1)), nil
 }
 
 // startTime is when a process began, in ticks since this machine did (proc_pid_stat(5)).
@@ -165,19 +168,11 @@ func (h hierarchies) newGroup(lab, machine string) (*group, error) {
 }
 
 func (g *group) close() {
-	for _, f := range g.members {
-		_ = f.Close() // it was only held
-	}
-}
-
-// remove removes the group, once nothing is in it.
-func (g *group) remove() {
 	if g == nil {
 		return
 	}
-	g.close()
-	for _, dir := range slices.Compact([]string{g.cpu, g.acc}) {
-		removeGroups(dir)
+	for _, f := range g.members {
+		_ = f.Close() // it was only held
 	}
 }
 

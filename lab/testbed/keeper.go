@@ -11,8 +11,11 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"muster/lab/peer"
 )
 
 // A keeper is the first process of a machine: its namespaces last as long as it does, and the kernel kills with it whatever
@@ -79,14 +82,31 @@ func startKeeper() (*keeper, error) {
 	return k, nil
 }
 
-// end ends the keeper and all that runs with it, and waits until they are gone.
-func (k *keeper) end() {
+// end ends the keeper and all that runs with it, and waits until they are gone. The first process of a PID namespace cannot
+// end before whoever has started the others has taken note of their end. Children are ours of which nobody may have.
+func (k *keeper) end(children ...int) {
 	if k == nil {
 		return
 	}
 	k.life.Close()
 	_ = k.cmd.Process.Kill() // it may sit in a stopped group
-	_ = k.cmd.Wait()         // it was killed
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_ = k.cmd.Wait() // it was killed
+	}()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for over := false; !over; {
+		select {
+		case <-gone:
+			over = true
+		case <-again.C: // whoever waits for them has had the chance
+			for _, fd := range children {
+				_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil) // somebody may have, after all
+			}
+		}
+	}
 	k.space.Close()
 	if k.pidfd >= 0 {
 		_ = unix.Close(k.pidfd) // it was only held
@@ -96,6 +116,9 @@ func (k *keeper) end() {
 // enter moves the calling goroutine's thread into the namespaces, for good.
 func (k *keeper) enter() error {
 	runtime.LockOSThread()
+	if unix.Gettid() == os.Getpid() { // it cannot end before the process does, and is what others take for the process
+		return errors.New("enter a machine with the main thread: another one is needed")
+	}
 	// Only a thread that shares its root and working directory with no other may change its mount namespace.
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("part this thread's directories from the others': %w", err)
@@ -108,16 +131,11 @@ func (k *keeper) enter() error {
 
 // inside calls f on a thread in the namespaces, which ends with it.
 func (k *keeper) inside(f func() error) error {
-	done := make(chan error)
-	go func() {
-		err := k.enter()
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	return <-done
+	return peer.Host{Space: k}.Do(f)
 }
+
+// Enter is enter, for peer.Host.
+func (k *keeper) Enter() (leave func(), err error) { return func() {}, k.enter() }
 
 // furnish gives the machine its own file systems. The directories of paths are seen there as they are here, also if they
 // are in one that is replaced.

@@ -35,6 +35,7 @@ type Lab struct {
 	reaper   *reaper
 	machines map[string]*Machine
 	network  *network
+	faults   *faults
 
 	closing sync.Once
 }
@@ -49,7 +50,7 @@ func New(ctx context.Context, p Plan) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{Layout: layout, plan: p.filled(), machines: map[string]*Machine{}}
+	l := &Lab{Layout: layout, plan: p.filled(), machines: map[string]*Machine{}, faults: newFaults()}
 	if err := l.build(ctx); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("build a lab: %w", err)
@@ -108,7 +109,7 @@ const dirPrefix = "muster-lab-"
 func (l *Lab) hosts() map[string]peer.Host {
 	hosts := map[string]peer.Host{}
 	for i := range l.Layout.Sites {
-		m := &Machine{Site: &l.Layout.Sites[i], lab: l}
+		m := &Machine{Site: &l.Layout.Sites[i], lab: l, children: map[*Cmd]int{}}
 		l.machines[m.Name] = m
 		hosts[m.Name] = m.Host()
 	}
@@ -292,10 +293,10 @@ func (l *Lab) Close() {
 		}
 		if l.groups != "" {
 			for _, m := range l.machines {
-				m.group.remove()
+				m.group.close()
 			}
 			for _, dir := range l.places.roots(l.groups) {
-				_ = os.Remove(dir) // another lab of this process may be in it
+				removeGroups(dir)
 			}
 		}
 		if l.cluster != nil {

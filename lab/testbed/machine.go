@@ -2,8 +2,11 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +26,19 @@ type Machine struct {
 	mu     sync.RWMutex
 	keeper *keeper // nil: there is no power
 	frozen []int   // pidfds of processes that Freeze has stopped
+
+	childrenMu sync.Mutex
+	children   map[*Cmd]int // pidfds of commands whose end nobody has taken note of
+}
+
+// end ends all that runs there. The caller holds mu.
+func (m *Machine) end() {
+	m.forget()
+	m.childrenMu.Lock()
+	children := slices.Collect(maps.Values(m.children))
+	m.childrenMu.Unlock()
+	m.keeper.end(children...)
+	m.keeper = nil
 }
 
 // boot gives the machine its namespaces and file systems. It has no cables yet.
@@ -72,9 +88,7 @@ func (m *Machine) powerless() error {
 func (m *Machine) close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.forget()
-	m.keeper.end()
-	m.keeper = nil
+	m.end()
 }
 
 // Do calls f with its thread in the machine's network: sockets that f makes belong there. Files, and whatever else the
@@ -98,7 +112,7 @@ func (m *Machine) Do(f func() error) error {
 func (m *Machine) Host() peer.Host { return peer.Host{Space: m} }
 
 // Enter moves the calling goroutine's thread into the machine, with its files and for what it starts. The thread cannot come
-// back: it is to end with its goroutine, and leave does nothing.
+// back: it is to end with its goroutine, and leave does nothing. The main thread, which cannot end, is refused: see Host.
 func (m *Machine) Enter() (leave func(), err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -160,17 +174,20 @@ func (m *Machine) Kill() {
 // Off pulls the plug: the links are dead, and then everything on the machine is, with the kernel's state of its network.
 // Only what is in /var stays.
 func (m *Machine) Off() error {
+	if m.Role == Switch {
+		return errors.New("the switch stays on: it is what the lab is joined by")
+	}
+	m.lab.faults.mu.Lock()
+	defer m.lab.faults.mu.Unlock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.keeper == nil || m.Role == Switch {
+	if m.keeper == nil {
 		return nil
 	}
 	if err := m.lab.network.dark(m.Site); err != nil {
 		return err
 	}
-	m.forget()
-	m.keeper.end()
-	m.keeper = nil
+	m.end()
 	if p := m.Node(); p != nil {
 		<-p.Done()
 	}
@@ -179,13 +196,22 @@ func (m *Machine) Off() error {
 
 // On gives the machine power again. Its node does not run yet.
 func (m *Machine) On(ctx context.Context) error {
+	m.lab.faults.mu.Lock()
+	defer m.lab.faults.mu.Unlock()
 	if m.PID() != 0 {
 		return nil
 	}
 	if err := m.boot(ctx); err != nil {
 		return err
 	}
-	return m.plug(ctx)
+	if err := m.plug(ctx); err != nil {
+		return err
+	}
+	var links []Link
+	for _, j := range m.Jacks {
+		links = append(links, m.Link(j.Net))
+	}
+	return m.lab.follow(links)
 }
 
 // SetCores changes how much of the processors' time the machine may use: 0.05 is a twentieth of a core, 0 all.

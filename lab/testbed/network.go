@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -26,8 +25,9 @@ type network struct {
 	pass  *ebpf.Program
 	nets  map[Net]int // indexes of the bridges
 
-	mu    sync.Mutex
-	links map[string]link.Link // programs on ports, by their names
+	mu     sync.Mutex
+	cords  map[string]*cord // by the names of the switch's ports
+	filter *filter          // nil: nothing was to be lost yet
 }
 
 // newNetwork makes the bridges. What it makes is gone with the space, and with this process.
@@ -43,7 +43,7 @@ func newNetwork(s *Space, mtu int) (*network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load a program for the switch's ports: %w: a kernel with XDP is needed, 5.18 or newer, and root", err)
 	}
-	n := &network{space: s, mtu: mtu, pass: pass, nets: map[Net]int{}, links: map[string]link.Link{}}
+	n := &network{space: s, mtu: mtu, pass: pass, nets: map[Net]int{}, cords: map[string]*cord{}}
 	if err := n.addBridges(); err != nil {
 		n.close()
 		return nil, err
@@ -125,7 +125,7 @@ func (n *network) plugOne(far, near *netlink.Handle, j *Jack, space *Space) erro
 		if err != nil {
 			return fmt.Errorf("attach a program to the switch's port: %w: a kernel with XDP on veth is needed", err)
 		}
-		n.hold(j.far, xdp)
+		n.hold(j.far, &cord{index: pair.Index, xdp: xdp, mtu: n.mtu})
 		return plainChecksums(j.far)
 	})
 	if err == nil {
@@ -204,34 +204,32 @@ func (n *network) unplug(site *Site) error {
 	var errs []error
 	for _, j := range site.Jacks {
 		n.hold(j.far, nil)
-		port, err := h.LinkByName(j.far)
-		if err == nil {
-			err = h.LinkDel(port)
-		}
-		if _, gone := errors.AsType[netlink.LinkNotFoundError](err); err != nil && !gone {
-			errs = append(errs, fmt.Errorf("unplug %s: %w", site.Link(j.Net), err))
+		for _, name := range []string{j.far, spliced(j.far)} {
+			if err := remove(h, name); err != nil {
+				errs = append(errs, fmt.Errorf("unplug %s: %w", site.Link(j.Net), err))
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// hold keeps a port's program for as long as the port is there; nil lets go of it.
-func (n *network) hold(port string, l link.Link) {
+// hold keeps what belongs to a port for as long as the port is there; nil ends it.
+func (n *network) hold(port string, c *cord) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if old := n.links[port]; old != nil {
-		_ = old.Close() // the port goes with it, or has gone
-	}
-	n.links[port] = l
+	n.cords[port].close()
+	n.cords[port] = c
 }
 
 func (n *network) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, l := range n.links {
-		if l != nil {
-			_ = l.Close() // the switch ends with it
-		}
+	for _, c := range n.cords {
+		c.close()
+	}
+	clear(n.cords)
+	if n.filter != nil {
+		n.filter.close()
 	}
 	_ = n.pass.Close() // it was only held
 }
@@ -276,25 +274,4 @@ func (s *Space) do(f func() error) error {
 	}
 	defer leave()
 	return f()
-}
-
-// plainChecksums has the kernel fill in checksums before a frame leaves the port, as a card would. A veth port leaves them
-// half done, which XDP programs pass on so, and receivers take for damage.
-func plainChecksums(port string) error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open a socket: %w", err)
-	}
-	defer func() { _ = unix.Close(s) }() // it was only used
-	value := struct{ cmd, data uint32 }{unix.ETHTOOL_STXCSUM, 0}
-	req := struct {
-		name [unix.IFNAMSIZ]byte
-		data unsafe.Pointer
-		_    [16]byte
-	}{data: unsafe.Pointer(&value)}
-	copy(req.name[:unix.IFNAMSIZ-1], port)
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(s), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req))); errno != 0 {
-		return fmt.Errorf("turn off checksum offload of %s: %w", port, errno)
-	}
-	return nil
 }
