@@ -234,4 +234,3 @@ func TestAForwarderRunsAndStops(t *testing.T) {
 		t.Errorf("got %+v, %v; want nothing attached after the end", l.Attrs().Xdp, err)
 	}
 }
-

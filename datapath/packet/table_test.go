@@ -1,0 +1,106 @@
+package packet
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"muster/cluster"
+	"muster/control/schedule"
+)
+
+// BenchmarkSwap is P8's other half: a table of 65,537 slots and 1,000 nodes is rebuilt by its schedule, one node having
+// gone or come back, and swapped.
+func BenchmarkSwap(b *testing.B) {
+	f := newForwarder(b, Config{})
+	s := web(cluster.DR, "10.7.1.100", 80)
+	fine(b, f.Apply([]Service{s}))
+	p, err := schedule.New("mh", schedule.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	members := make([]cluster.Member, 1000)
+	for i := range members {
+		members[i] = cluster.Member{
+			Node: fmt.Sprintf("t%d", i), Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 7, byte(i >> 8), byte(i)}), 80),
+			State: cluster.Active, Weight: 100, Ramp: 1, Live: &cluster.Live{},
+		}
+	}
+	table := p.Table("web", members)
+	fine(b, f.SetTable("web", table)) // nodes are new once
+	b.Run("rebuild", func(b *testing.B) {
+		for i := range b.N {
+			members[500].State = [...]cluster.State{cluster.Out, cluster.Active}[i%2]
+			table = p.Table("web", members)
+		}
+	})
+	b.Run("swap", func(b *testing.B) {
+		for range b.N {
+			fine(b, f.SetTable("web", table))
+		}
+	})
+}
+
+func TestATableThatCannotBeFollowedChangesNothing(t *testing.T) {
+	f := newForwarder(t, Config{})
+	s := web(cluster.DR, "10.7.1.100", 80)
+	fine(t, f.Apply([]Service{s}))
+	good := tableOf("rr", "10.7.1.11", "10.7.1.12")
+	fine(t, f.SetTable("web", good))
+	before := f.Status().Services[0]
+	large := tableOf("rr", "10.7.1.11")
+	for i := range mostNodes + 1 {
+		large.Shares = append(large.Shares, cluster.Share{Node: fmt.Sprint(i), Addr: large.Shares[0].Addr, Live: &cluster.Live{}})
+	}
+	slots := tableOf("rr", "10.7.1.11")
+	slots.Slots = make([]uint16, mostSlots+1)
+	wild := tableOf("rr", "10.7.1.13")
+	wild.Slots = []uint16{7}
+	for _, test := range []struct {
+		service string
+		table   *cluster.Table
+		want    error
+	}{
+		{"shop", good, ErrConflict},
+		{"web", large, ErrFull},
+		{"web", slots, ErrFull},
+		{"web", wild, ErrConflict},
+		{"web", tableOf("least-time", "10.7.1.11"), ErrConflict},
+	} {
+		if err := f.SetTable(test.service, test.table); !errors.Is(err, test.want) {
+			t.Errorf("got %v, want %v", err, test.want)
+		}
+	}
+	after := f.Status().Services[0]
+	if fmt.Sprint(before) != fmt.Sprint(after) || f.Status().Nodes.Used != 2 {
+		t.Errorf("got %+v with %d nodes, want %+v with 2", after, f.Status().Nodes.Used, before)
+	}
+}
+
+func TestNodesKeepTheirPlacesFromTableToTable(t *testing.T) {
+	f := newForwarder(t, Config{})
+	s := web(cluster.DR, "10.7.1.100", 80)
+	fine(t, f.Apply([]Service{s}))
+	fine(t, f.SetTable("web", tableOf("rr", "10.7.1.11", "10.7.1.12")))
+	place := f.services["web"].members[seat{"t2", netip.MustParseAddrPort("10.7.1.12:8080")}].place
+	one := tableOf("wlc", "10.7.1.11", "10.7.1.12")
+	one.Shares = one.Shares[1:]
+	one.Shares[0].Live.Limit.Store(5)
+	fine(t, f.SetTable("web", one))
+	n := f.services["web"].members[seat{"t2", netip.MustParseAddrPort("10.7.1.12:8080")}]
+	if n.place != place || n.wire.Limit != 5 || n.retired {
+		t.Errorf("got %+v, want place %d and a limit of 5", n, place)
+	}
+	st := f.Status().Services[0]
+	if st.Schedule != "wlc" || !st.Nodes[0].Retired || st.Nodes[1].Retired {
+		t.Errorf("got %+v, want t1 retired", st)
+	}
+	if e := f.entries[frontKey(s.Fronts[0])]; e.Pick != uint8(directorPickLEAST) || e.Flags&uint8(directorServiceFlagS_HASHED) != 0 {
+		t.Errorf("got entry %+v, want the new schedule's", e)
+	}
+	fine(t, f.SetTable("web", tableOf("sh", "10.7.1.11")))
+	if e := get[directorService](t, f.kernel.Services, frontKey(s.Fronts[0])); e.Pick != uint8(directorPickBY_SOURCE) || e.Flags&uint8(directorServiceFlagS_HASHED) == 0 {
+		t.Errorf("got entry %+v, want one by source", e)
+	}
+}
