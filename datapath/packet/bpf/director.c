@@ -1,94 +1,73 @@
 //go:build ignore
 
-// The way of a packet.
+// The way of a packet: what it is (parse.h), which service it is for, which flow it belongs to (flow.h), which node a new
+// one gets (admit.h, pick.h), and how that is reached (way.h, send.h, tunnel.h, nat.h). What is said to clients in answer is
+// in answer.h; ICMP errors and fragments, which belong to flows without saying so, in icmp.h and fragment.h.
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <linux/bpf.h>
 #include <linux/types.h>
 #include <bpf/bpf_helpers.h>
 
 #include "maps.h"
+#include "clock.h"
 #include "count.h"
 #include "parse.h"
 #include "flow.h"
+#include "admit.h"
 #include "pick.h"
 #include "way.h"
+#include "answer.h"
 #include "send.h"
+#include "tunnel.h"
+#include "nat.h"
+#include "icmp.h"
+#include "fragment.h"
+#include "service.h"
+#include "begin.h"
+#include "deliver.h"
+#include "later.h"
 
-// The service that a packet is for: by its port, or as one of every port.
-static __always_inline struct service *service_of(struct packet *p)
+// The place of a packet's node, or NODES and what becomes of it.
+static __always_inline u32 node_of_packet(struct xdp_md *ctx, struct packet *p, struct service **s, struct flow **f)
 {
-	struct service *s = bpf_map_lookup_elem(&services, &p->key.dst);
-	__be16 port = p->key.dport;
-
-	if (s)
-		return s;
-	p->key.dport = 0;
-	s = bpf_map_lookup_elem(&services, &p->key.dst);
-	p->key.dport = port;
-	p->any = 1;
-	return s;
-}
-
-static __always_inline u32 open(struct packet *p, const struct service *s)
-{
-	struct flow f = {
-		.seen = p->now,
-		.front = s->front,
-		.service = s->id,
-		.state = SYN_SEEN,
-	};
-
-	f.node = choose(p, s);
-	if (f.node >= NODES)
-		return NODES + drop(s->id, R_NO_NODE);
-	if (bpf_map_update_elem(&unconfirmed, &p->key, &f, BPF_ANY))
-		return NODES + drop(s->id, R_FULL);
-	count_unconfirmed(s->id);
-	tell(E_NEW, &p->key, &f);
-	return f.node;
+	*s = service_of(p);
+	if (!*s)
+		return NODES + reply(ctx, p);
+	p->now = now();
+	count_service((*s)->id, p->len);
+	*f = flow_of(p, *s);
+	return likely(*f) ? (*f)->node : begin(ctx, p, *s);
 }
 
 SEC("xdp")
 int director(struct xdp_md *ctx)
 {
 	struct packet p = {};
-	struct service *s;
-	struct flow *f;
-	struct node *n;
-	struct way *w;
+	struct service *s = NULL;
+	struct flow *f = NULL;
 	u32 node;
 
-	if (parse(ctx, &p) != READ)
+	switch (parse(ctx, &p)) {
+	case FOREIGN:
 		return pass(0, R_PASSED);
-	if (p.key.proto != IPPROTO_TCP && p.key.proto != IPPROTO_UDP)
-		return pass(0, R_PASSED);
-	s = service_of(&p);
-	if (!s)
-		return pass(0, R_PASSED);
-	p.now = bpf_ktime_get_coarse_ns();
-	count_service(s->id, p.len);
-	f = flow_of(&p, s);
-	if (f)
-		node = f->node;
+	case STRANGE:
+		return pass(0, R_STRANGE);
+	case MALFORMED:
+		return malformed(&p);
+	}
+	if (unlikely(p.part == LATER))
+		node = node_of_fragment(ctx, &p, &s);
+	else if (likely(p.key.proto == IPPROTO_TCP || p.key.proto == IPPROTO_UDP))
+		node = node_of_packet(ctx, &p, &s, &f);
+	else if (p.key.proto == (p.version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		node = node_of_error(ctx, &p, &s);
 	else
-		node = open(&p, s);
+		return pass(0, R_PASSED);
 	if (node >= NODES)
 		return node - NODES;
-	n = bpf_map_lookup_elem(&nodes, &node);
-	w = bpf_map_lookup_elem(&ways, &node);
-	if (!n || !w)
-		return drop(s->id, R_NO_NODE);
-	if (n->flags & N_LOCAL)
-		return XDP_PASS;
-	if (!open_way(ctx, &p, w, &n->addr, n->mtu))
-		return drop(s->id, w->reason);
-	if (!w->direct)
-		return drop(s->id, R_NO_ROUTE);
-	if (from_mac(ctx, w))
-		return drop(s->id, R_LOOP);
-	count_node(node, p.len);
-	return leave(ctx, &p, w, 0, p.version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6));
+	return s ? deliver(ctx, &p, s, f, node) : XDP_ABORTED;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,6 +6,9 @@
 
 #include "types.h"
 
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
 #define MAP(name, kind, k, v, n)                                                                                       \
 	struct {                                                                                                       \
 		__uint(type, kind);                                                                                    \

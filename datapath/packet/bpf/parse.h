@@ -15,9 +15,6 @@
 
 #include "types.h"
 
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-
 #define MAPPED bpf_htonl(0xffff) // third word of ::ffff:0:0/96
 
 #define TAGS 2         // of VLANs: 802.1Q in 802.1ad
@@ -43,6 +40,7 @@ struct packet {
 	u32 id;     // of the datagram, if it is in parts
 	u32 ack;    // TCP, host order
 	u16 l3, l4; // offsets of the IP header and the transport's
+	u16 inner, inner_l4; // ICMP errors: those of the packet that is quoted; inner 0: no error
 	u16 vlan;   // tag that it came with, the outer of two; host order, 0: none
 	u8 version; // 4 or 6
 	u8 part;
@@ -58,6 +56,30 @@ enum parsed {
 	STRANGE,   // perhaps sound, but more than is read here
 	MALFORMED, // key.src, key.dst and key.proto can be relied on
 };
+
+// Offsets, so that the verifier sees their bounds.
+#define L3(p) ((p)->l3 & 31)
+#define L4(p) ((p)->l4 & DEEPEST)
+#define INNER(p) ((p)->inner & DEEPEST)
+#define INNER_L4(p) ((p)->inner_l4 & DEEPEST)
+
+// Where the frame begins and ends: in whole registers, which the compiler else makes 32 bits of where only their difference
+// matters, and no pointers to the verifier.
+static __always_inline void *data_of(struct xdp_md *ctx)
+{
+	void *at;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(at) : "r"(ctx), "i"(offsetof(struct xdp_md, data)));
+	return at;
+}
+
+static __always_inline void *end_of(struct xdp_md *ctx)
+{
+	void *at;
+
+	asm volatile("%0 = *(u32 *)(%1 + %2)" : "=r"(at) : "r"(ctx), "i"(offsetof(struct xdp_md, data_end)));
+	return at;
+}
 
 struct vlan_tag {
 	__be16 tci, type;
@@ -239,7 +261,7 @@ static __always_inline int parse6(struct packet *p, struct ipv6hdr *ip, void *en
 
 static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	void *data = data_of(ctx), *end = end_of(ctx);
 	struct ethhdr *eth = data;
 	void *at = eth + 1;
 	__be16 type;
@@ -265,5 +287,5 @@ static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
 		return parse4(p, at, end);
 	if (type == bpf_htons(ETH_P_IPV6))
 		return parse6(p, at, end);
-	return FOREIGN; // three tags among it
+	return type == bpf_htons(ETH_P_8021Q) || type == bpf_htons(ETH_P_8021AD) ? STRANGE : FOREIGN;
 }

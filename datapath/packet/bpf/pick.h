@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "clock.h"
 #include "count.h"
 #include "parse.h"
 
@@ -17,17 +18,21 @@ static __always_inline u64 stir(u64 h, u64 w)
 	return h ^ h >> 32;
 }
 
-// A number for a client's address, and with its port for a flow.
-static __always_inline u32 number(const struct packet *p, bool port)
+static __always_inline u64 stir_addr(const struct addr *a)
 {
-	const struct addr *a = &p->key.src;
-	u64 h = settings.mix;
+	return stir(stir(settings.mix, (u64)a->w[0] << 32 | a->w[1]), (u64)a->w[2] << 32 | a->w[3]);
+}
 
-	h = stir(h, (u64)a->w[0] << 32 | a->w[1]);
-	h = stir(h, (u64)a->w[2] << 32 | a->w[3]);
-	if (port)
-		h = stir(h, p->key.sport);
-	return stir(h, 0) >> 32;
+// A number for an address.
+static __always_inline u32 number_of(const struct addr *a)
+{
+	return stir(stir_addr(a), 0) >> 32;
+}
+
+// A number for the client's end of a flow.
+static __always_inline u32 number_with_port(const struct addr *a, __be16 port)
+{
+	return stir(stir_addr(a), 1u << 16 | port) >> 32;
 }
 
 static __always_inline u32 scaled(u32 number, u32 slots)
@@ -69,12 +74,10 @@ static __always_inline struct member *member_at(struct table *t, u32 slot)
 	return &t->member[t->slot[slot] & (MEMBERS - 1)]; // user space writes none beyond
 }
 
-// What it would have with this flow, for comparisons by weight; 32 bits, so that its product with a weight fits in 64.
+// What it would have with this flow, for comparisons by weight: 44 bits, so that its product with a weight fits in 64.
 static __always_inline u64 load_of(const struct member *m)
 {
-	long long n = active_of(m->node) + 1;
-
-	return n < 0xffffffff ? n : 0xffffffff;
+	return (active_of(m->node) + 1) & (1ull << 44) - 1;
 }
 
 static __always_inline bool less(const struct member *a, const struct member *b)
@@ -143,9 +146,9 @@ static __always_inline u32 slot_of(struct table *t, const struct packet *p, cons
 
 	switch (s->pick) {
 	case BY_SOURCE:
-		return scaled(number(p, false), slots);
+		return scaled(number_of(&p->key.src), slots);
 	case BY_FLOW:
-		return scaled(number(p, p->part != LATER), slots);
+		return scaled(number_with_port(&p->key.src, p->key.sport), slots);
 	case BY_CHANCE:
 		return scaled(bpf_get_prandom_u32(), slots);
 	case LESS_OF_TWO:

@@ -1,6 +1,6 @@
 //go:build ignore
 
-// How a packet leaves.
+// How a packet leaves: by which port, and how its frame begins.
 
 #pragma once
 
@@ -10,27 +10,27 @@ struct macs {
 	u32 w[3]; // destination and source: whole words, where bytes would be copied one by one
 };
 
-// Sends the frame the way, with `room` bytes between its Ethernet header and the IP header that it came with.
-static __always_inline int leave(struct xdp_md *ctx, struct packet *p, struct way *w, u32 room, __be16 type)
+// Sends the frame the way, with `room` bytes before the IP header that it came with. All that pointed into it points
+// nowhere after this. Less than 0: there is no room.
+static __always_inline int leave(struct xdp_md *ctx, const struct packet *p, const struct way *w, u32 room, bool four)
 {
+	__be16 type = four ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	u32 l2 = w->vlan ? sizeof(struct ethhdr) + sizeof(struct vlan_tag) : sizeof(struct ethhdr);
 	int spare = (int)p->l3 - (int)(l2 + room);
-	void *data, *end;
+	struct vlan_tag *tag;
 	struct ethhdr *eth;
+	void *end;
 
-	(void)type;
-	if (unlikely(spare) && bpf_xdp_adjust_head(ctx, spare))
+	if (spare && bpf_xdp_adjust_head(ctx, spare))
 		return -1;
-	data = (void *)(long)ctx->data;
-	end = (void *)(long)ctx->data_end;
-	eth = data;
+	eth = data_of(ctx);
+	end = end_of(ctx);
 	if ((void *)(eth + 1) > end)
 		return -1;
 	*(struct macs *)eth = *(struct macs *)w->dst;
 	eth->h_proto = type;
 	if (unlikely(w->vlan)) {
-		struct vlan_tag *tag = (void *)(eth + 1);
-
+		tag = (void *)(eth + 1);
 		if ((void *)(tag + 1) > end)
 			return -1;
 		eth->h_proto = bpf_htons(ETH_P_8021Q);
@@ -40,13 +40,12 @@ static __always_inline int leave(struct xdp_md *ctx, struct packet *p, struct wa
 	return w->ifindex == ctx->ingress_ifindex ? XDP_TX : bpf_redirect(w->ifindex, 0);
 }
 
-// Whether the frame comes from that MAC address.
-static __always_inline bool from_mac(struct xdp_md *ctx, const struct way *w)
+// Whether the frame comes from where the way leads to.
+static __always_inline bool comes_from(struct xdp_md *ctx, const struct way *w)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	u16 *mac = data, *node = (u16 *)w->dst;
+	u16 *eth = data_of(ctx), *mac = (u16 *)w->dst;
 
-	if (data + sizeof(struct ethhdr) > end)
+	if ((void *)eth + sizeof(struct ethhdr) > end_of(ctx))
 		return false;
-	return !((mac[3] ^ node[0]) | (mac[4] ^ node[1]) | (mac[5] ^ node[2]));
+	return !((eth[3] ^ mac[0]) | (eth[4] ^ mac[1]) | (eth[5] ^ mac[2]));
 }

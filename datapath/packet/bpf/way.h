@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include "clock.h"
 #include "count.h"
 #include "parse.h"
 
@@ -23,6 +24,11 @@ static __noinline void ask(struct xdp_md *ctx, struct packet *p, struct way *w, 
 	struct port *port;
 	long said;
 
+	if (is_none(to)) { // a node that is none yet, or no more
+		w->ifindex = 0;
+		w->reason = R_NO_NODE;
+		return;
+	}
 	if (interface)
 		q.ifindex = *interface;
 	q.family = four ? AF_INET : AF_INET6;
@@ -72,10 +78,24 @@ static __noinline void ask(struct xdp_md *ctx, struct packet *p, struct way *w, 
 	w->until = p->now + KEPT;
 }
 
-// Whether the way can be taken; `none` says why it cannot.
-static __always_inline bool open_way(struct xdp_md *ctx, struct packet *p, struct way *w, const struct addr *to, u32 mtu)
+// Has user space find out who the next hop to an address is.
+static __noinline void seek(const struct packet *p, const struct addr *to, u32 node, u32 service, u8 flags)
 {
-	if (unlikely(w->until <= p->now || w->epoch != settings.epoch || !same(&w->to, to)))
+	struct flow_key key = p->key;
+	struct flow f = {.seen = p->now, .node = node, .service = service, .flags = flags};
+
+	key.dst = *to;
+	tell(E_NO_NEIGHBOUR, &key, &f);
+}
+
+// Whether the way can be taken; reason says why it cannot. `node` is whose it is, with F_REPLY the one that replies.
+static __always_inline bool open_way(struct xdp_md *ctx, struct packet *p, struct way *w, const struct addr *to, u32 mtu,
+				     u32 node, u32 service, u8 flags)
+{
+	if (unlikely(w->until <= p->now || w->epoch != settings.epoch || !same(&w->to, to))) {
 		ask(ctx, p, w, to, mtu);
+		if (w->said == BPF_FIB_LKUP_RET_NO_NEIGH)
+			seek(p, to, node, service, flags);
+	}
 	return w->ifindex;
 }

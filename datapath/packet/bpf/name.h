@@ -1,0 +1,97 @@
+//go:build ignore
+
+// nat: what a flow is called where its node is. That name is what leads replies back to it.
+
+#pragma once
+
+#include "count.h"
+#include "parse.h"
+
+// What the node of a flow sends to its client.
+struct name {
+	struct flow_key key;
+	struct flow flow;
+};
+
+// The port of the node that a packet goes to.
+static __always_inline __be16 port_at(const struct node *n, const struct packet *p)
+{
+	return n->port && !p->any ? n->port : p->key.dport;
+}
+
+static __always_inline bool name_of(const struct packet *p, const struct flow *f, struct name *n)
+{
+	struct node *node = bpf_map_lookup_elem(&nodes, &f->node);
+
+	if (!node)
+		return false;
+	*n = (struct name){
+		.key = {
+			.src = node->addr,
+			.dst = p->key.src,
+			.dport = p->key.sport,
+			.proto = p->key.proto,
+			.sport = port_at(node, p),
+		},
+		.flow = {
+			.seen = p->now,
+			.node = f->node,
+			.front = f->front,
+			.service = f->service,
+			.state = f->state,
+			.flags = F_REPLY,
+		},
+	};
+	return true;
+}
+
+// What the client sends in the flow of which this is the reply.
+static __always_inline bool flow_key_of(const struct flow_key *reply, const struct flow *f, struct flow_key *key)
+{
+	struct front *front = bpf_map_lookup_elem(&fronts, &f->front);
+
+	if (!front)
+		return false;
+	*key = (struct flow_key){
+		.src = reply->dst,
+		.dst = front->vip,
+		.dport = front->port ? front->port : reply->sport,
+		.proto = reply->proto,
+		.sport = reply->dport,
+	};
+	return true;
+}
+
+static __always_inline struct flow *either(const struct flow_key *key)
+{
+	struct flow *f = bpf_map_lookup_elem(&flows, key);
+
+	return f ? f : bpf_map_lookup_elem(&unconfirmed, key);
+}
+
+// Takes the name for a new flow, unless one that came by another front has it: its client has two flows from one port, and
+// the node could not tell them apart. Says 0, or why not.
+static __noinline u32 take_name(const struct name *n)
+{
+	struct flow *f = either(&n->key);
+	struct flow_key other;
+
+	if (f && f->front != n->flow.front && flow_key_of(&n->key, f, &other)) {
+		f = either(&other);
+		if (f && f->state != CLOSED)
+			return R_CONFLICT;
+	}
+	return bpf_map_update_elem(&unconfirmed, &n->key, &n->flow, BPF_ANY) ? R_FULL : 0;
+}
+
+static __always_inline void keep_name(const struct name *n)
+{
+	if (!bpf_map_update_elem(&flows, &n->key, &n->flow, BPF_ANY))
+		bpf_map_delete_elem(&unconfirmed, &n->key);
+}
+
+static __always_inline void unname(const struct name *n)
+{
+	bpf_map_delete_elem(&flows, &n->key);
+	bpf_map_delete_elem(&unconfirmed, &n->key);
+}
