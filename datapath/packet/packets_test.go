@@ -26,7 +26,7 @@ func playConversations(t *testing.T, g *ground) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			for _, c := range strings.Split("\n"+string(text), "\n== ")[1:] {
 				name, lines, _ := strings.Cut(c, "\n")
-				t.Run(name, func(t *testing.T) { (&script{stage: newStage(t, g)}).run(t, lines) })
+				t.Run(name, func(t *testing.T) { (&script{stage: newStage(t, g), came: map[string]int{}}).run(t, lines) })
 			}
 		})
 	}

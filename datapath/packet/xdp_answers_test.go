@@ -93,7 +93,7 @@ func (o *oracle) judgeReply(port string, in []byte, r reading, v verdict, out []
 			}
 			p := hopped(in, r)
 			if failed {
-				turned(p, r, false, front.vip, front.port)
+				p = turned(p, r, false, n.addr == r.src, front.vip, front.port)
 			} else {
 				renamed(p, r, false, front.vip, front.port)
 			}
@@ -109,62 +109,73 @@ func (o *oracle) judgeReply(port string, in []byte, r reading, v verdict, out []
 }
 
 // turned makes an ICMP error that names one end of a nat flow name the other: to the node, or from it, and in the packet
-// that it quotes (RFC 5508 4.2). p is the packet from its network layer on.
-func turned(p []byte, r reading, to bool, addr netip.Addr, port uint16) {
-	above := r.above - r.network
-	before := bytes.Clone(p[above:])
-	at := 12 // of the address, in both headers the other way round
-	quoted := p[above+8:]
-	inside := 16
-	width := 4
+// that it quotes (RFC 5508 4.2). A router on the way that says so keeps its name: then nothing changes outside. p is the
+// packet from its network layer on; nil comes back if it does not quote enough to tell a flow.
+func turned(p []byte, r reading, to, outside bool, addr netip.Addr, port uint16) []byte {
+	above, end := r.above-r.network, r.end-r.network
+	head, proto := 40, 6
+	if !r.six {
+		proto = 9
+	}
+	if above+8+20 > end || r.six && above+8+40 > end {
+		return nil
+	}
+	quoted := p[above+8 : end]
+	if !r.six {
+		head = int(quoted[0]&15) * 4
+	}
+	if head < 20 || len(quoted) < head+8 || quoted[0]>>4 != p[0]>>4 {
+		return nil
+	}
+	kind, l4 := quoted[proto], quoted[head:]
+	before := bytes.Clone(p[above:end])
+
+	at, inside, side := 12, 16, 2 // of the address outside, the address inside, the port
 	if r.six {
-		at, inside, width = 8, 24, 16
+		at, inside = 8, 24
 	}
 	if to {
-		at, inside = inside, at
+		at, inside, side = inside, at, 0
 	}
-	was := bytes.Clone(p[at : at+width])
-	old := bytes.Clone(quoted[inside : inside+width])
+	width := len(addr.AsSlice())
+	was, old := bytes.Clone(p[at:at+width]), bytes.Clone(quoted[inside:inside+width])
 	if r.six {
-		copy(p[at:], addr.AsSlice())
 		copy(quoted[inside:], addr.AsSlice())
 	} else {
-		replace(p, at, addr.AsSlice(), 10, false)
 		replace(quoted, inside, addr.AsSlice(), 10, false)
 	}
-	proto, head := quoted[9], int(quoted[0]&15)*4
-	if r.six {
-		proto, head = quoted[6], 40
+	if outside && r.six {
+		copy(p[at:], addr.AsSlice())
+	} else if outside {
+		replace(p, at, addr.AsSlice(), 10, false)
 	}
-	l4 := quoted[head:]
-	end := 2
-	if to {
-		end = 0
-	}
+
+	udp := kind == uint8(UDP)
 	sumAt := 16
-	if proto == uint8(UDP) {
+	if udp {
 		sumAt = 6
 	}
-	if len(l4) < sumAt+2 || proto == uint8(UDP) && be16(l4[6:]) == 0 {
+	if len(l4) < sumAt+2 || udp && be16(l4[6:]) == 0 {
 		sumAt = -1
 	} else {
-		pseudo := append(append([]byte(nil), old...), l4[sumAt:sumAt+2]...)
-		replace(pseudo, 0, addr.AsSlice(), width, proto == uint8(UDP))
+		pseudo := append(bytes.Clone(old), l4[sumAt:sumAt+2]...)
+		replace(pseudo, 0, addr.AsSlice(), width, udp)
 		copy(l4[sumAt:], pseudo[width:])
 	}
 	if port != 0 {
-		replace(l4, end, binary.BigEndian.AppendUint16(nil, port), sumAt, proto == uint8(UDP))
+		replace(l4, side, binary.BigEndian.AppendUint16(nil, port), sumAt, udp)
 	}
-	after := bytes.Clone(p[above:])
+
+	// The error's own checksum stands behind a copy of all that it covers, so that it can be mended as one.
+	after := bytes.Clone(p[above:end])
 	if len(before)%2 == 1 {
 		before, after = append(before, 0), append(after, 0)
 	}
-	if r.six {
+	if r.six && outside {
 		before, after = append(before, was...), append(after, addr.AsSlice()...)
 	}
-	copy(after[2:4], before[2:4])
 	mended := append(bytes.Clone(before), before[2:4]...)
-	// The checksum stands behind a copy of all that it covers, so that it can be mended as such.
 	replace(mended, 4, after[4:], len(before), false)
 	copy(p[above+2:], mended[len(before):])
+	return p
 }

@@ -40,6 +40,7 @@ var places = map[string]place{
 	"a":       placed(11, "10.7.1.11", "fd07:1::11"),
 	"b":       placed(12, "10.7.1.12", "fd07:1::12"),
 	"c":       placed(13, "10.7.1.13", "fd07:1::13"),
+	"f":       placed(14, "10.7.1.14", "fd07:1::14"),
 	"d":       placed(21, "10.7.2.21", "fd07:2::21"), // LAN B
 	"e":       placed(51, "10.7.5.51", "fd07:5::51"), // VLAN 5
 	"far":     placed(9, "10.7.3.31", "fd07:3::31"),
@@ -171,7 +172,7 @@ func (g *ground) build() error {
 			return err
 		}
 	}
-	for name, port := range map[string]string{"router": "me", "a": "me", "b": "me", "c": "me", "d": "me2", "e": "me5"} {
+	for name, port := range map[string]string{"router": "me", "a": "me", "b": "me", "c": "me", "f": "me", "d": "me2", "e": "me5"} {
 		p := places[name]
 		for _, a := range []netip.Addr{p.four, p.six} {
 			err := netlink.NeighSet(&netlink.Neigh{
@@ -194,7 +195,7 @@ func (g *ground) build() error {
 		{places["far"].six, router.six, 64, 1400},
 	} {
 		err := netlink.RouteAdd(&netlink.Route{
-			Dst: wide(r.to, r.bits), Gw: r.via.AsSlice(), LinkIndex: int(g.ports["me"]), MTU: r.mtu,
+			Dst: wide(r.to, r.bits), Gw: r.via.AsSlice(), LinkIndex: int(g.ports["me"]), MTU: r.mtu, MTULock: r.mtu != 0, // forwarding heeds no other
 		})
 		if err != nil {
 			return err

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/cilium/ebpf"
 )
 
 // An oracle says of each frame what may become of it. It shares no code with the program and knows nothing of how that
@@ -112,11 +114,7 @@ func (o *oracle) run(t testing.TB, port string, in []byte) (verdict, []byte, err
 	r := read(in)
 	var before *directorFlow
 	if r.ports {
-		f, err := lookup[directorFlow](o.Flows, key(Proto(r.proto), netip.AddrPortFrom(r.src, r.sport), netip.AddrPortFrom(r.dst, r.dport)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		before = f
+		before = o.flow(t, key(Proto(r.proto), netip.AddrPortFrom(r.src, r.sport), netip.AddrPortFrom(r.dst, r.dport)))
 	}
 	v, out := o.ground.run(t, port, in)
 	why := o.why(t)
@@ -124,6 +122,21 @@ func (o *oracle) run(t testing.TB, port string, in []byte) (verdict, []byte, err
 		return v, out, fmt.Errorf("%w\nin:  %s\n     %x\nout: %s %s\n     %x\nreasons %v, read as %+v", err, show(in), in, v, show(out), out, why, r)
 	}
 	return v, out, nil
+}
+
+// flow is what is known of a flow, nil if nothing is.
+func (o *oracle) flow(t testing.TB, k directorFlowKey) *directorFlow {
+	t.Helper()
+	for _, m := range []*ebpf.Map{o.Flows, o.Unconfirmed} {
+		f, err := lookup[directorFlow](m, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f != nil {
+			return f
+		}
+	}
+	return nil
 }
 
 func (o *oracle) judge(port string, in []byte, r reading, before *directorFlow, v verdict, out []byte, why []string) error {
@@ -225,7 +238,13 @@ func (o *oracle) judgeHome(r reading, before *directorFlow, label string, why []
 	}
 	if r.fragment {
 		k := partsOf{r.src, r.dst, r.id, r.proto}
-		if home, ok := o.parts[k]; ok && home != label && !o.gone[home] {
+		// A first fragment of a flow that is known goes to the flow's node, whatever overtook it; and those that overtake one
+		// of another service than the VIP's first have gone to that.
+		home, ok := o.parts[k]
+		if f := o.of(r.dst, r.dport, r.proto); ok && r.ports && f != nil {
+			_, ok = f.nodes[home]
+		}
+		if ok && home != label && !o.gone[home] && before == nil {
 			return fmt.Errorf("one fragment of a datagram went to %s, another goes to %s", home, label)
 		}
 		o.parts[k] = label
@@ -265,11 +284,11 @@ func (o *oracle) judgeForwarded(port string, in []byte, r reading, v verdict, ou
 	case dispatches["nat"]:
 		return same(got, rewritten(in, r, f, n))
 	}
-	inner, err := o.judgeOuter(r, out, q, f, n)
+	inner, err := o.judgeOuter(in, r, out, q, f, n)
 	if err != nil {
 		return err
 	}
-	return same(out[inner:], hopped(in[:r.end], r))
+	return same(out[inner:q.end], hopped(in[:r.end], r))
 }
 
 func same(got, want []byte) error {
@@ -302,7 +321,7 @@ func (o *oracle) judgeFrame(port string, v verdict, out []byte, q reading, mac [
 }
 
 // judgeOuter looks at what a tunnel adds, and says where the packet in it begins.
-func (o *oracle) judgeOuter(r reading, out []byte, q reading, f *offer, n target) (int, error) {
+func (o *oracle) judgeOuter(in []byte, r reading, out []byte, q reading, f *offer, n target) (int, error) {
 	me := places[n.by]
 	if n.tag != 0 {
 		me = places["me5"]
@@ -335,7 +354,7 @@ func (o *oracle) judgeOuter(r reading, out []byte, q reading, f *offer, n target
 		return 0, fmt.Errorf("the outer packet has %d hops", q.hops)
 	case q.headResidue(out) != 0:
 		return 0, errors.New("the outer header's checksum is wrong")
-	case q.end != len(out):
+	case q.end != len(out) && !bytes.Equal(out[q.end:], in[r.end:]): // what pads a frame may go with it
 		return 0, fmt.Errorf("the outer header counts %d bytes, there are %d", q.end, len(out))
 	case proto != inside:
 		return 0, fmt.Errorf("the outer header says that protocol %d is inside, want %d", proto, inside)
@@ -379,8 +398,7 @@ func hopped(b []byte, r reading) []byte {
 func rewritten(in []byte, r reading, f *offer, n target) []byte {
 	p := hopped(in, r)
 	if r.failed(in) {
-		turned(p, r, true, n.addr, n.port)
-		return p
+		return turned(p, r, true, true, n.addr, n.port)
 	}
 	renamed(p, r, true, n.addr, n.port)
 	return p

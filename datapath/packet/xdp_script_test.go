@@ -2,6 +2,7 @@ package packet
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -31,11 +32,14 @@ var states = []string{"none", "syn", "established", "closing", "closed"}
 //	mark LABEL [gone] [local] [limit=]     the node is so from now on
 //	busy LABEL N                           the node has so many flows
 //	age N                                  everything known is N seconds older
+//	rest N                                 N milliseconds of what limits sources pass
 //	events                                 forget those so far
 //
 //	in[:PORT] FRAME     a frame comes in by port me (or me2); without eth it is from the router
 //	again               the same once more
-//	tx FRAME, redirect FRAME, pass, drop: what became of it, to the byte. Only in frames that go out, `in` is what came in
+//	flood N FRAME       the frame N times; came VERDICT>=N VERDICT<N...: how often what came of it
+//	tx FRAME, redirect PORT FRAME, pass, drop: what became of it, to the byte. In frames that go out, `in` is what came in,
+//	and ? stands for what an outer header is free to have: flow=? of ip6, udp ? of gue
 //	why REASON...       what was counted with it; without this line nothing must have been
 //
 //	flow[6] PROTO A PORT > B PORT : LABEL STATE [reply counted fin node_fin]   it is in `flows`
@@ -49,6 +53,7 @@ type script struct {
 	frame []byte // the newest that went in
 	port  string
 	line  string
+	came  map[string]int // verdicts of a flood
 }
 
 func (s *script) run(t *testing.T, text string) {
@@ -90,6 +95,16 @@ func (s *script) run(t *testing.T, text string) {
 			continue
 		}
 		switch word {
+		case "flood":
+			settle()
+			s.line, checked = line, false
+			n, text, _ := strings.Cut(rest, " ")
+			s.frame, s.port = s.made(t, "eth router > me / "+text), "me"
+			clear(s.came)
+			for range number(n) {
+				v, out = s.ground.run(t, s.port, s.frame)
+				s.came[v.String()]++
+			}
 		case "why":
 			pending = rest
 		case "tx", "redirect", "pass", "drop":
@@ -136,7 +151,7 @@ func (s *script) verify(t *testing.T, want, text string, v verdict, out []byte) 
 	case "pass":
 		whole = s.frame
 	default:
-		whole = s.made(t, text)
+		whole = s.made(t, free(text, out))
 	}
 	if !bytes.Equal(whole, out) {
 		at := 0
@@ -146,6 +161,15 @@ func (s *script) verify(t *testing.T, want, text string, v verdict, out []byte) 
 		t.Errorf("got %d bytes, want %d, different from byte %d on\ngot  %s\n%s\nwant %s\n%s", len(out), len(whole), at,
 			show(out), hex.Dump(out), show(whole), hex.Dump(whole))
 	}
+}
+
+// free fills in what a frame is free to have, written as ?: the flow label of an outer IPv6 header, the source port of GUE.
+func free(text string, out []byte) string {
+	r := read(out)
+	if r.wrong == nil && r.six {
+		text = strings.ReplaceAll(text, "flow=?", fmt.Sprintf("flow=%#x", binary.BigEndian.Uint32(out[r.network:])&0xfffff))
+	}
+	return strings.ReplaceAll(text, "udp ?", fmt.Sprintf("udp %d", r.sport))
 }
 
 // show describes a frame in one line.
@@ -232,6 +256,19 @@ func (s *script) do(t *testing.T, word, rest string) error {
 		put(t, s.NodeLive, s.names[plain[0]], directorNodeLive{Active: int64(number(plain[1]))})
 	case "age":
 		s.age(t, number(plain[0]))
+	case "rest":
+		for k, v := range all[directorRateKey, directorRate](t, s.Rates) {
+			v.Full -= number(plain[0]) * 1e6
+			put(t, s.Rates, k, v)
+		}
+	case "came":
+		for _, w := range strings.Fields(rest) {
+			if v, least, ok := strings.Cut(w, ">="); ok && s.came[v] < int(number(least)) {
+				t.Errorf("got %v, want %s", s.came, w)
+			} else if v, most, ok := strings.Cut(w, "<"); ok && s.came[v] >= int(number(most)) {
+				t.Errorf("got %v, want %s", s.came, w)
+			}
+		}
 	case "events":
 		s.drain(t)
 	case "flow", "first", "none":

@@ -26,8 +26,13 @@ func (l *layer) serialise(buf gopacket.SerializeBuffer, above *layer) error {
 	}
 	switch what := l.what.(type) {
 	case *layers.Ethernet:
-		what.EthernetType = kinds[next].ether
-		return what.SerializeTo(buf, gopacket.SerializeOptions{}) // without padding
+		b, err := buf.PrependBytes(14) // gopacket would pad a short frame
+		if err == nil {
+			copy(b, what.DstMAC)
+			copy(b[6:], what.SrcMAC)
+			binary.BigEndian.PutUint16(b[12:], uint16(kinds[next].ether))
+		}
+		return err
 	case *layers.Dot1Q:
 		what.Type = kinds[next].ether
 		return what.SerializeTo(buf, right)

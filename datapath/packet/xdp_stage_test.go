@@ -219,19 +219,23 @@ func (s *stage) reply(t testing.TB, addr netip.Addr, port uint16, proto Proto) {
 	put(t, s.Replies, key, uint32(1))
 }
 
+// watched is how many services' reasons are looked at.
+const watched = 8
+
 // reasons are the counters by service and reason, those that are not 0.
 func (s *stage) reasons(t testing.TB) map[[2]uint32]uint64 {
 	t.Helper()
+	cpus := ebpf.MustPossibleCPU()
+	places := watched * len(s.words)
+	keys, values := make([]uint32, places), make([]uint64, places*cpus)
+	if n, err := s.Reasons.BatchLookup(new(ebpf.MapBatchCursor), keys, values, nil); err != nil || n != places {
+		t.Fatalf("read %d of %d reasons: %v", n, places, err)
+	}
 	found := map[[2]uint32]uint64{}
-	for service := range uint32(16) {
-		for reason := range uint32(len(s.words)) {
-			var n uint64
-			for _, c := range get[[]uint64](t, s.Reasons, service*uint32(len(s.words))+reason) {
-				n += c
-			}
-			if n > 0 {
-				found[[2]uint32{service, reason}] = n
-			}
+	for i, v := range values {
+		if v > 0 {
+			place := keys[i/cpus]
+			found[[2]uint32{place / uint32(len(s.words)), place % uint32(len(s.words))}] += v
 		}
 	}
 	return found
@@ -242,7 +246,7 @@ func (s *stage) reasons(t testing.TB) map[[2]uint32]uint64 {
 func (s *stage) why(t testing.TB) (list []string) {
 	t.Helper()
 	now := s.reasons(t)
-	for service := range uint32(16) {
+	for service := range uint32(watched) {
 		for reason := range uint32(len(s.words)) {
 			at := [2]uint32{service, reason}
 			n := now[at] - s.before[at]

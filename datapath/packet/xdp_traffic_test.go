@@ -66,8 +66,8 @@ func everything(t testing.TB, g *ground) *oracle {
 		o.front(t, f, vip2.six, 0, proto)
 	}
 	o.node(t, f, "c.any", "c", false, 0)
-	o.node(t, f, "a.any", "a", true, 0)
-	o.table(t, f.id, []share{{"c.any", 1}, {"a.any", 1}}, nil)
+	o.node(t, f, "f.any", "f", true, 0)
+	o.table(t, f.id, []share{{"c.any", 1}, {"f.any", 1}}, nil)
 	return o
 }
 
