@@ -23,10 +23,9 @@ import (
 
 // A machine is a network of its own; its port is eth0.
 type machine struct {
-	t    *testing.T
-	ns   *os.File
-	home *os.File // the test's
-	mac  mac
+	t   *testing.T
+	ns  *os.File
+	mac mac
 }
 
 // lan joins machines with these addresses, an IPv4 and an IPv6 one each, by a switch. The test's thread ends with the
@@ -37,15 +36,14 @@ func lan(t *testing.T, addrs ...[2]string) []*machine {
 		t.Skip("not root: it takes network namespaces")
 	}
 	runtime.LockOSThread() // for good
-	home := namespace(t)
-	wire := apart(t, home)
+	wire := apart(t)
 	wire.in(func() {
 		must(t, netlink.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "switch"}}))
 		wire.ip("link set switch up")
 	})
 	list := make([]*machine, len(addrs))
 	for i, a := range addrs {
-		m := apart(t, home)
+		m := apart(t)
 		list[i] = m
 		wire.in(func() {
 			name := fmt.Sprintf("port%d", i)
@@ -98,19 +96,27 @@ func namespace(t *testing.T) *os.File {
 	return ns
 }
 
-func apart(t *testing.T, home *os.File) *machine {
+func apart(t *testing.T) *machine {
 	t.Helper()
+	here := namespace(t)
 	must(t, unix.Unshare(unix.CLONE_NEWNET))
-	m := &machine{t: t, ns: namespace(t), home: home}
-	must(t, unix.Setns(int(home.Fd()), unix.CLONE_NEWNET))
+	m := &machine{t: t, ns: namespace(t)}
+	must(t, unix.Setns(int(here.Fd()), unix.CLONE_NEWNET))
 	return m
 }
 
-// in does something with the test's thread on the machine.
+// in does something with the test's thread on the machine, and returns to where that was.
 func (m *machine) in(do func()) {
 	m.t.Helper()
+	here, err := os.Open("/proc/thread-self/ns/net")
+	must(m.t, err)
+	defer here.Close()
 	must(m.t, unix.Setns(int(m.ns.Fd()), unix.CLONE_NEWNET))
-	defer func() { must(m.t, unix.Setns(int(m.home.Fd()), unix.CLONE_NEWNET)) }()
+	defer func() {
+		if err := unix.Setns(int(here.Fd()), unix.CLONE_NEWNET); err != nil {
+			panic(err) // what follows would be done to the wrong machine
+		}
+	}()
 	do()
 }
 
