@@ -101,10 +101,14 @@ func (c *change) heir(def Service) (*service, error) {
 		return nil, err
 	}
 	c.undoing = append(c.undoing, func() { f.freeService(s) })
-	if old != nil && old.table != nil {
-		return s, f.follow(s, old.table)
+	if old == nil || old.table == nil {
+		return s, nil
 	}
-	return s, nil
+	m, err := f.prepare(s, old.table)
+	if err != nil {
+		return nil, err
+	}
+	return s, f.swapNow(s, m)
 }
 
 // place finds a place for a front of a service: the one that it has.

@@ -34,7 +34,7 @@ func (f *Forwarder) Status() Status {
 		Nodes: Fill{f.nodePlaces.taken, mostNodes}, Sources: Fill{len(f.sources), f.cfg.Sources},
 		States: map[string]int{}, Reasons: f.reasonsOf(0),
 		Expired: f.count.expired.Load(), Resets: f.count.resets.Load(), Mended: f.count.mended.Load(), Lost: f.count.lost.Load(),
-		Swaps: f.swaps, Swap: f.swap, Layout: layout, Taken: f.kernel.taken, Wrong: []string{},
+		Swaps: f.swaps, Swap: f.swapTook, Layout: layout, Taken: f.kernel.taken, Wrong: []string{},
 	}
 	for state, n := range f.fill.states {
 		if state > 0 {

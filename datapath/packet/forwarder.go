@@ -24,7 +24,10 @@ type Forwarder struct {
 	log   *slog.Logger
 	purge chan struct{} // there is something in todo
 	look  chan struct{} // nodes or services have changed: look at the ways to them
+	swap  chan struct{} // tables are waiting to be swapped
 	ended chan Flow     // flows that user space has ended, on their way to Happened
+
+	swapping sync.Mutex // held while tables are being swapped, and while places of services are given back; taken before mu
 
 	mu     sync.RWMutex // over everything below; held for moments
 	kernel *kernel      // nil: closed
@@ -43,17 +46,19 @@ type Forwarder struct {
 
 	servicePlaces, frontPlaces, nodePlaces vacancies
 
-	todo    todo
-	ports   map[string]*port
-	states  map[int]netlink.LinkOperState // of all interfaces
-	own     map[netip.Addr]bool           // addresses of this machine
-	hops    map[hop]string                // next hops that are kept resolved, and what is wrong with those that cannot be
-	kept    map[uint32]hop                // those of them that are in the book, by their place there
-	strays  map[netip.Addr]string         // nodes that there is no way to, and why
-	scratch directorTable
-	fill    fill
-	swaps   uint64
-	swap    time.Duration // the newest took so long
+	todo     todo
+	ports    map[string]*port
+	states   map[int]netlink.LinkOperState // of all interfaces
+	own      map[netip.Addr]bool           // addresses of this machine
+	hops     map[hop]string                // next hops that are kept resolved, and what is wrong with those that cannot be
+	kept     map[uint32]hop                // those of them that are in the book, by their place there
+	strays   map[netip.Addr]string         // nodes that there is no way to, and why
+	scratch  directorTable
+	fill     fill
+	swaps    uint64
+	swapTook time.Duration          // the newest, to prepare
+	pending  map[*service]*ebpf.Map // tables that wait for swapTables
+	running  bool                   // swapTables does
 
 	defaults Service
 	count    struct{ expired, resets, mended, lost atomic.Uint64 }
@@ -64,7 +69,7 @@ type Forwarder struct {
 func New(cfg Config, log *slog.Logger) (*Forwarder, error) {
 	f := &Forwarder{
 		cfg: cfg.withDefaults(), log: log.With("part", "packet"),
-		purge: make(chan struct{}, 1), look: make(chan struct{}, 1), ended: make(chan Flow, 4096),
+		purge: make(chan struct{}, 1), look: make(chan struct{}, 1), swap: make(chan struct{}, 1), ended: make(chan Flow, 4096),
 		services: map[string]*service{}, fronts: map[Front]*front{},
 		entries: map[directorFront]directorService{}, sources: map[directorSourceKey]uint32{}, senders: map[directorFront]map[*node]bool{},
 		serviceAt: make([]*service, mostServices+2), frontAt: make([]*front, mostFronts), nodes: make([]*node, mostNodes),
@@ -72,7 +77,7 @@ func New(cfg Config, log *slog.Logger) (*Forwarder, error) {
 		frontPlaces:   newVacancies("addresses and ports", 0, mostFronts),
 		nodePlaces:    newVacancies("nodes", 0, mostNodes),
 		ports:         map[string]*port{}, own: ownAddresses(), hops: map[hop]string{}, kept: map[uint32]hop{}, strays: map[netip.Addr]string{},
-		todo: newTodo(), defaults: Service{}.withDefaults(),
+		todo: newTodo(), pending: map[*service]*ebpf.Map{}, defaults: Service{}.withDefaults(),
 	}
 	if err := f.open(); err != nil {
 		_ = f.Close() // the first error says it
@@ -182,7 +187,11 @@ func (f *Forwarder) Run(ctx context.Context) (err error) {
 	if err := f.Attach(); err != nil && !f.attached() {
 		return err
 	}
+	f.mu.Lock()
+	f.running = true
+	f.mu.Unlock()
 	return run.All(ctx, []run.Task{
+		{Name: "tables", Run: f.swapTables},
 		{Name: "events", Run: f.listen},
 		{Name: "ports", Run: f.watchPorts},
 		{Name: "ways", Run: f.keepWays},

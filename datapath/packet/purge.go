@@ -120,6 +120,8 @@ func (f *Forwarder) purgeOnce(ctx context.Context, work todo) error {
 	if err := f.resetAll(ctx, lost); err != nil {
 		return err
 	}
+	f.swapping.Lock()
+	defer f.swapping.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for place := range work.fronts {

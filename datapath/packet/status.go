@@ -19,7 +19,7 @@ type Status struct {
 	Mended  uint64            `json:"mended"`      // flows that the kernel forgot for want of room, found by counting again
 	Lost    uint64            `json:"events_lost"` // events that came faster than they were read
 	Swaps   uint64            `json:"swaps"`       // of share tables
-	Swap    time.Duration     `json:"swap"`        // how long the newest took
+	Swap    time.Duration     `json:"swap"`        // how long the newest took to make
 	Layout  int               `json:"layout"`      // version of the maps
 	Taken   bool              `json:"taken_over"`  // the maps were another process's before
 	Wrong   []string          `json:"wrong"`       // what keeps packets from flowing, and what to do

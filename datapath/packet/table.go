@@ -1,6 +1,8 @@
 package packet
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,7 +34,13 @@ func (f *Forwarder) SetTable(service string, t *cluster.Table) error {
 		return fmt.Errorf("table for service %s: %w: there is no such service", service, ErrConflict)
 	}
 	pick := s.pick
-	if err := f.follow(s, t); err != nil {
+	m, err := f.prepare(s, t)
+	if err != nil {
+		return fmt.Errorf("table for service %s: %w", service, err)
+	}
+	if f.running {
+		f.next(s, m)
+	} else if err := f.swapNow(s, m); err != nil {
 		return fmt.Errorf("table for service %s: %w", service, err)
 	}
 	if s.pick != pick {
@@ -45,22 +53,22 @@ func (f *Forwarder) SetTable(service string, t *cluster.Table) error {
 		}
 	}
 	f.swaps++
-	f.swap = time.Since(began)
+	f.swapTook = time.Since(began)
 	f.kick(f.look)
 	return nil
 }
 
-// follow makes the table a service's. New nodes are in place before the table names them; what the table says of nodes
-// that there are is true before a flow goes by it.
-func (f *Forwarder) follow(s *service, t *cluster.Table) (err error) {
+// prepare makes the table a service's, but for the swap itself. New nodes are in place before the table names them; what the
+// table says of nodes that there are is true before a flow goes by it.
+func (f *Forwarder) prepare(s *service, t *cluster.Table) (m *ebpf.Map, err error) {
 	pick, ok := pickOf[t.Schedule]
 	switch {
 	case !ok:
-		return fmt.Errorf("%w: the kernel does not know schedule %q", ErrConflict, t.Schedule)
+		return nil, fmt.Errorf("%w: the kernel does not know schedule %q", ErrConflict, t.Schedule)
 	case len(t.Shares) > mostMembers:
-		return fmt.Errorf("%w: it has %d nodes; there is room for %d", ErrFull, len(t.Shares), mostMembers)
+		return nil, fmt.Errorf("%w: it has %d nodes; there is room for %d", ErrFull, len(t.Shares), mostMembers)
 	case len(t.Slots) > mostSlots:
-		return fmt.Errorf("%w: it has %d slots; there is room for %d", ErrFull, len(t.Slots), mostSlots)
+		return nil, fmt.Errorf("%w: it has %d slots; there is room for %d", ErrFull, len(t.Slots), mostSlots)
 	}
 	var added []*node
 	defer func() {
@@ -75,24 +83,18 @@ func (f *Forwarder) follow(s *service, t *cluster.Table) (err error) {
 		at := seat{share.Node, share.Addr}
 		if list[i] = s.members[at]; list[i] == nil {
 			if list[i], err = f.newNode(s, at); err != nil {
-				return err
+				return nil, err
 			}
 			added = append(added, list[i])
 		}
 	}
-	m, err := f.newTable(list, t, pick)
-	if err != nil {
-		return err
+	if m, err = f.newTable(list, t, pick); err != nil {
+		return nil, err
 	}
-	defer m.Close() // the kernel keeps what it follows
 	for i, share := range t.Shares {
 		if err := f.describe(list[i], share.Gone, limitOf(share.Live)); err != nil {
-			return err
+			return nil, errors.Join(err, m.Close())
 		}
-	}
-	// The kernel returns when no packet is under way that saw the table before.
-	if err := f.kernel.Tables.Put(s.place, m); err != nil {
-		return fmt.Errorf("write map %s: %w", directorMapTables, err)
 	}
 	s.table, s.pick = t, pick
 	named := make(map[*node]bool, len(list))
@@ -104,6 +106,70 @@ func (f *Forwarder) follow(s *service, t *cluster.Table) (err error) {
 		if !named[n] {
 			n.live, n.weight, n.retired = nil, 0, true
 		}
+	}
+	return m, nil
+}
+
+// swapNow has the kernel follow a table. It returns when no packet is under way that saw the one before, which takes the
+// kernel some milliseconds.
+func (f *Forwarder) swapNow(s *service, m *ebpf.Map) error {
+	defer m.Close() // the kernel keeps what it follows
+	if err := f.kernel.Tables.Put(s.place, m); err != nil {
+		return fmt.Errorf("write map %s: %w", directorMapTables, err)
+	}
+	return nil
+}
+
+// next has swapTables swap a table. A newer one replaces one that is still waiting.
+func (f *Forwarder) next(s *service, m *ebpf.Map) {
+	if old := f.pending[s]; old != nil {
+		_ = old.Close() // nobody has seen it
+	}
+	f.pending[s] = m
+	f.kick(f.swap)
+}
+
+// swapTables swaps tables while the Forwarder runs, all that are waiting at once: nobody else waits for the kernel to see the
+// last packets off that go by the old ones.
+func (f *Forwarder) swapTables(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			f.mu.Lock()
+			f.running = false
+			f.mu.Unlock()
+			return f.swapPending() // what is pinned follows the newest
+		case <-f.swap:
+		}
+		if err := f.swapPending(); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *Forwarder) swapPending() error {
+	f.swapping.Lock()
+	defer f.swapping.Unlock()
+	f.mu.Lock()
+	var places, tables []uint32
+	maps := f.pending
+	f.pending = map[*service]*ebpf.Map{}
+	for s, m := range maps {
+		if f.serviceAt[s.place] == s {
+			places, tables = append(places, s.place), append(tables, uint32(m.FD()))
+		}
+	}
+	f.mu.Unlock()
+	defer func() {
+		for _, m := range maps {
+			_ = m.Close() // the kernel keeps what it follows
+		}
+	}()
+	if len(places) == 0 {
+		return nil
+	}
+	if _, err := f.kernel.Tables.BatchUpdate(places, tables, nil); err != nil {
+		return fmt.Errorf("swap %d share tables: write map %s: %w", len(places), directorMapTables, err)
 	}
 	return nil
 }

@@ -80,13 +80,6 @@ func (k *directorFlowKey) to() netip.AddrPort {
 	return netip.AddrPortFrom(fromWire(k.Dst.W), networkOrder(k.Dport))
 }
 
-// front is where a flow with this key comes in, if there is a front of its port.
-func (k *directorFlowKey) front() directorFront {
-	f := directorFront{Port: k.Dport, Proto: k.Proto}
-	f.Vip.W = k.Dst.W
-	return f
-}
-
 // counted says whether node_live.active has the flow.
 func (v *directorFlow) counted() bool { return v.Flags&uint8(directorFlowFlagF_COUNTED) != 0 }
 
