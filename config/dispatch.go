@@ -56,7 +56,7 @@ func (d *decoder) checkDispatch(f *File, x index, s *Service, path string) {
 		d.checkFamilies(x, s, p, path)
 		d.checkPorts(x, s, p, path)
 		d.checkDatagrams(x, s, p, path)
-		d.checkBoth(x, s, p, path)
+		d.checkBoth(f, x, s, p, path)
 	}
 }
 
@@ -146,13 +146,17 @@ func (d *decoder) checkPorts(x index, s *Service, p *Pool, path string) {
 }
 
 // checkBoth: what a machine that is director and node of the service's pool at once cannot do.
-func (d *decoder) checkBoth(x index, s *Service, p *Pool, path string) {
+func (d *decoder) checkBoth(f *File, x index, s *Service, p *Pool, path string) {
 	for _, n := range x.nodesOf[p.Name] {
 		name := n.Name
 		switch {
 		case !n.Has(cluster.Director) || !d.sound(join("nodes", name), join("nodes", name)+".roles"):
 		case s.Dispatch == cluster.NAT:
 			d.say(path+".dispatch", fmt.Sprintf("%s is a director and a node of pool %s: its own replies do not come back to it to be given the VIP", name, p.Name), "set dispatch: dr, or take it out of the pool")
+			return
+		case f.VIPs == VIPsLeave && len(f.Directors()) > 1:
+			d.say(path+".dispatch", fmt.Sprintf("%s is a director and a node of pool %s, and with vips: leave no director knows who has the VIP: %s would dispatch again what another has sent to it", name, p.Name, name),
+				"set vips: hold, or take it out of the pool")
 			return
 		case s.WithoutXDP == WithoutProxy:
 			d.say(path+".without-xdp", fmt.Sprintf("%s is a director and a node of pool %s: its application and a proxy would both listen on %s", name, p.Name, strings.Join(s.Entrances(), " and ")),

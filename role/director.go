@@ -53,7 +53,7 @@ type director struct {
 func newDirector(f *config.File, self *config.Node, key wire.Key, wishes string, network *network, happened happened, log *slog.Logger) (*director, error) {
 	d := &director{
 		log: log.With("part", "director"), happened: happened, wishes: wishes, began: time.Now(), logs: newLogFiles(), patience: f.Timings.Timeout,
-		self: self.Name, network: network, packets: newPackets(packetConfig(f, self, key), happened, log),
+		self: self.Name, network: network, packets: newPackets(self.Name, packetConfig(f, self, key), happened, log),
 	}
 	d.picture = member.NewPicture(member.Config{Self: self.Name}, log)
 	saved, err := member.LoadWishes(wishes)

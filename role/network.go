@@ -71,7 +71,7 @@ func (n *network) retire(w vip.Want, after time.Duration) {
 	now := n.wants[cluster.Traffic]
 	n.mu.Lock()
 	n.due = time.Time{}
-	if both := join(now, w); len(both.Accept) > len(w.Accept) || len(both.Return) > len(w.Return) {
+	if both := join(now, w); after > 0 && len(both.Accept) > len(w.Accept) || after > 0 && len(both.Return) > len(w.Return) {
 		n.later, n.due, w = w, time.Now().Add(after), both
 	}
 	n.mu.Unlock()
@@ -225,8 +225,8 @@ func mayAdmin() bool {
 }
 
 // holds says whether Muster puts VIPs on ports of directors, and this director is the one.
-func holds(f *config.File, self *config.Node) bool {
-	return f.VIPs == config.VIPsHold && f.Directors()[0].Name == self.Name
+func holds(f *config.File, director string) bool {
+	return f.VIPs == config.VIPsHold && f.Directors()[0].Name == director
 }
 
 // answers is what a director wants of the network: its VIPs, but for those of services that are not served. Who may not
@@ -239,7 +239,7 @@ func answers(f *config.File, self *config.Node, served func(*config.Service) boo
 			continue
 		}
 		w.Forward = w.Forward || s.Dispatch.Kernel()
-		if holds(f, self) {
+		if holds(f, self.Name) {
 			w.Answer = union(w.Answer, []netip.Addr{s.VIP})
 		}
 	}

@@ -16,6 +16,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if name := os.Getenv("MUSTER_TEST_NODE"); name != "" {
+		runMachine(name)
+	}
 	if page := os.Getenv("MUSTER_TEST_APPLICATION"); page != "" {
 		application1(page)
 	}

@@ -31,6 +31,7 @@ func Journal(state, node string) string { return filepath.Join(state, node, "net
 // proxied, if the file allows that, and then stays so as long as the process lives: a change back would cut the connections
 // that the proxy has. Otherwise it is not served, and tried again.
 type packets struct {
+	self     string
 	cfg      packet.Config
 	log      *slog.Logger
 	happened happened
@@ -49,8 +50,8 @@ type packets struct {
 	detached  bool              // an operator has said so; until the next file
 }
 
-func newPackets(cfg packet.Config, happened happened, log *slog.Logger) *packets {
-	return &packets{cfg: cfg, log: log.With("part", "packets"), happened: happened, proxied: map[string]error{}, tables: map[string]error{}}
+func newPackets(self string, cfg packet.Config, happened happened, log *slog.Logger) *packets {
+	return &packets{self: self, cfg: cfg, log: log.With("part", "packets"), happened: happened, proxied: map[string]error{}, tables: map[string]error{}}
 }
 
 // proxies says whether the service is proxied because the kernel cannot dispatch it here.
@@ -81,7 +82,7 @@ func (p *packets) apply(f *config.File, first bool) (undo func(), err error) {
 	p.mu.Lock()
 	old, fw := p.services, p.forwarder
 	p.detached = false
-	list := slices.DeleteFunc(kernelServices(f), func(s packet.Service) bool { return p.proxied[s.Name] != nil })
+	list := slices.DeleteFunc(kernelServices(f, p.self), func(s packet.Service) bool { return p.proxied[s.Name] != nil })
 	p.mu.Unlock()
 	switch {
 	case len(list) == 0:
@@ -292,8 +293,11 @@ func (p *packets) retry(f *config.File) bool {
 
 // setTable has new flows of a service follow the table, if there is a forwarder; otherwise it will get one later.
 func (p *packets) setTable(service string, t *cluster.Table) error {
-	fw := p.current()
-	if fw == nil {
+	p.mu.Lock()
+	fw := p.forwarder
+	has := slices.ContainsFunc(p.services, func(s packet.Service) bool { return s.Name == service })
+	p.mu.Unlock()
+	if fw == nil || !has {
 		return nil
 	}
 	err := fw.SetTable(service, t)
@@ -341,11 +345,14 @@ func (p *packets) notice() {
 // retryEvery is how often it is tried again to dispatch what could not be.
 const retryEvery = 5 * time.Second
 
-// kernelServices are the services of the file that are dispatched in the kernel.
-func kernelServices(f *config.File) []packet.Service {
+// kernelServices are the services of the file that a director dispatches in its kernel. A director that does not answer for
+// the VIPs, but is a traffic node, gets a service's packets as such, from the director that does: it must not dispatch them
+// once more.
+func kernelServices(f *config.File, director string) []packet.Service {
 	var list []packet.Service
 	for i := range f.Services {
-		if s := &f.Services[i]; s.Dispatch.Kernel() {
+		s := &f.Services[i]
+		if s.Dispatch.Kernel() && (holds(f, director) || f.VIPs == config.VIPsLeave || !f.Serves(director, f.Pool(s.Pool))) {
 			list = append(list, kernelService(s))
 		}
 	}

@@ -82,6 +82,22 @@ func packetStatus(s *config.Service, v packet.ServiceStatus, picture *member.Sna
 	return to
 }
 
+// membersOf are the nodes of a service that this director would dispatch to.
+func (d *director) membersOf(service string) []console.Member {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := []console.Member{}
+	for _, f := range d.followers {
+		if f.service != service || f.table == nil {
+			continue
+		}
+		for _, s := range f.table.Shares {
+			list = append(list, console.Member{Node: s.Node, Address: s.Addr.Addr().String(), State: s.State, Weight: s.Weight, Active: s.Live.Active.Load()})
+		}
+	}
+	return list
+}
+
 func networkStatus(s vip.Status) *console.Network {
 	to := &console.Network{Answer: s.Answer, Problem: s.Problem, Settings: []console.Setting{}}
 	for _, one := range s.Settings {

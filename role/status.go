@@ -50,7 +50,9 @@ func (d *director) status(f *config.File) *console.Director {
 		if p, ok := inKernel[v.Name]; ok {
 			one = packetStatus(v, p, picture)
 		}
-		one.Problem = d.packets.problem(v)
+		if one.Problem = d.packets.problem(v); v.Dispatch.Kernel() && one.Packets == nil && one.Problem == "" {
+			one.Members = d.membersOf(v.Name) // another director dispatches it
+		}
 		s.Services = append(s.Services, one)
 	}
 	for i := range f.Nodes {
