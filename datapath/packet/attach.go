@@ -254,7 +254,7 @@ func (f *Forwarder) leavePorts(names []string) error {
 	var errs []error
 	for _, name := range pinned {
 		if !slices.Contains(names, name) && f.ports[name] == nil {
-			errs = append(errs, os.Remove(f.pins.portPin(name)))
+			errs = append(errs, f.pins.detach(name))
 			f.log.Info("port does not dispatch any more", "port", name)
 		}
 	}

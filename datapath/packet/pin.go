@@ -219,15 +219,7 @@ func (p *pins) remove() error {
 	names, err := p.pinnedPorts()
 	errs := []error{err}
 	for _, name := range names {
-		l, err := link.LoadPinnedLink(p.portPin(name), nil)
-		if err != nil {
-			errs = append(errs, refused("detach from port "+name, err))
-			continue
-		}
-		if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
-			errs = append(errs, fmt.Errorf("detach from port %s: %w", name, err))
-		}
-		errs = append(errs, l.Unpin(), l.Close())
+		errs = append(errs, p.detach(name))
 	}
 	_, named, err := p.newest()
 	errs = append(errs, err)
@@ -244,6 +236,18 @@ func (p *pins) remove() error {
 	list, err := p.sets()
 	errs = append(errs, err, p.forget(list), os.RemoveAll(p.dir))
 	return errors.Join(errs...)
+}
+
+// detach ends the program on a port.
+func (p *pins) detach(name string) error {
+	l, err := link.LoadPinnedLink(p.portPin(name), nil)
+	if err != nil {
+		return refused("detach from port "+name, err)
+	}
+	if err = l.Detach(); err != nil {
+		err = fmt.Errorf("detach from port %s: %w", name, err)
+	}
+	return errors.Join(err, l.Unpin(), l.Close())
 }
 
 // Detach removes what a Forwarder that is no more left behind below the directory: programs, maps, neighbours. Nothing
