@@ -232,6 +232,8 @@ func TestBranches(t *testing.T) {
 	})
 	defer func() { b.report(t, g.marks) }() // also of a program that fails
 	playConversations(t, g)
+	playPicks(t, g)
+	spoiltFrames(t, g)
 	randomTraffic(t, g, 20000)
 }
 

@@ -48,7 +48,8 @@ var places = map[string]place{
 	"nowhere": placed(0, "10.66.0.1", "fd66::1"),    // there is no way to it
 	"client":  placed(9, "10.7.9.2", "fd07:9::2"),
 	"other":   placed(9, "10.7.9.3", "fd07:9::3"),
-	"hop":     placed(9, "10.8.0.1", "fd08::1"), // a router on the way to the client
+	"slow":    placed(9, "10.7.8.2", "fd07:8::2"), // a client behind a way with an MTU of 1,300
+	"hop":     placed(9, "10.8.0.1", "fd08::1"),   // a router on the way to the client
 }
 
 const vlan5 = 5 // the tag of VLAN 5
@@ -193,6 +194,8 @@ func (g *ground) build() error {
 		{places["client"].six, router.six, 0, 0},
 		{places["far"].four, router.four, 24, 1400},
 		{places["far"].six, router.six, 64, 1400},
+		{places["slow"].four, router.four, 24, 1300},
+		{places["slow"].six, router.six, 64, 1300},
 	} {
 		err := netlink.RouteAdd(&netlink.Route{
 			Dst: wide(r.to, r.bits), Gw: r.via.AsSlice(), LinkIndex: int(g.ports["me"]), MTU: r.mtu, MTULock: r.mtu != 0, // forwarding heeds no other

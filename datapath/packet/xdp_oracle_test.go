@@ -179,10 +179,11 @@ func (o *oracle) must(in []byte, r reading) bool {
 	if f == nil || len(r.tags) > 0 || !bytes.Equal(in[:6], me[:]) || r.end-r.network > 1300 || r.headResidue(in) != 0 {
 		return false
 	}
-	if r.proto == uint8(TCP) {
-		return r.flags&(syn|ack|fin|rst) == syn
+	there := false
+	for label, n := range f.nodes {
+		there = there || !o.gone[label] && (f.dispatch != dispatches["nat"] || n.addr.Is6() == r.six)
 	}
-	return true
+	return there && (r.proto == uint8(UDP) || r.flags&(syn|ack|fin|rst) == syn)
 }
 
 // fromNode says whether a packet may be a reply of a nat service's node.
@@ -257,7 +258,10 @@ func (o *oracle) judgeHome(r reading, before *directorFlow, label string, why []
 	}
 	home := o.nodes[before.Node-firstNode]
 	reopened := r.proto == uint8(TCP) && r.flags&(syn|ack) == syn && before.State == uint8(directorFlowStateCLOSING)
-	if home != label && !o.gone[home] && !reopened {
+	if reopened {
+		return nil
+	}
+	if home != label && !o.gone[home] {
 		return fmt.Errorf("its flow is at %s, it goes to %s", home, label)
 	}
 	if o.gone[home] && !slices.Contains(why, "gone_moved") && !slices.ContainsFunc(why, func(w string) bool { return len(w) > 2 && w[1] == ':' }) {

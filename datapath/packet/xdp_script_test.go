@@ -20,13 +20,15 @@ var dispatches = map[string]uint8{"dr": 1, "ipip": 2, "gue": 3, "nat": 4}
 
 var picks = map[string]uint8{"turn": 1, "source": 2, "flow": 3, "chance": 4, "two": 5, "least": 6}
 
+var eventNames = []string{"none", "new", "established", "closed", "no_neighbour"}
+
 var states = []string{"none", "syn", "established", "closing", "closed"}
 
 // A script is a conversation with the program, a line each:
 //
 //	service DISPATCH [pick=turn lost=reset list deny hashed rate= burst= syn= established= closing= udp= gue=]
 //	front[6] PLACE PORT tcp|udp     of the service named last, as all that follow
-//	node[6] PLACE [as=LABEL port= limit= gone local]    with nat its replies are known too
+//	node[6] PLACE [as=LABEL port= limit= mtu= gone local]    with nat its replies are known too
 //	table LABEL[=WEIGHT]... [: LABEL...]   shares, and after the colon the slots
 //	allow PREFIX   deny PREFIX
 //	mark LABEL [gone] [local] [limit=]     the node is so from now on
@@ -34,6 +36,8 @@ var states = []string{"none", "syn", "established", "closing", "closed"}
 //	age N                                  everything known is N seconds older
 //	rest N                                 N milliseconds of what limits sources pass
 //	events                                 forget those so far
+//	hear EVENT...                          only those are wanted from now on
+//	forget ways                            the kernel is asked again
 //
 //	in[:PORT] FRAME     a frame comes in by port me (or me2); without eth it is from the router
 //	again               the same once more
@@ -45,6 +49,7 @@ var states = []string{"none", "syn", "established", "closing", "closed"}
 //	flow[6] PROTO A PORT > B PORT : LABEL STATE [reply counted fin node_fin]   it is in `flows`
 //	first[6] ... : LABEL                          it is in `unconfirmed`
 //	none[6] PROTO A PORT > B PORT                 it is in neither
+//	mtu LABEL N         so much the path to the node carries, as far as is known
 //	active LABEL N      count LABEL packets= bytes= flows= rpackets= rbytes=     service packets= ...
 //	told EVENT...       new established closed no_neighbour: all since they were last asked for
 type script struct {
@@ -232,7 +237,9 @@ func (s *script) do(t *testing.T, word, rest string) error {
 		if v, ok := set["as"]; ok {
 			label = v
 		}
-		s.node(t, s.id, label, addr, directorNode{Port: uint16(n("port", 0)), Limit: uint32(n("limit", 0)), Flags: nodeFlags(has)})
+		s.node(t, s.id, label, addr, directorNode{
+			Port: uint16(n("port", 0)), Limit: uint32(n("limit", 0)), Mtu: uint32(n("mtu", 0)), Flags: nodeFlags(has),
+		})
 		if s.services[s.id-firstService].Dispatch == dispatches["nat"] {
 			for _, p := range []Proto{TCP, UDP} {
 				s.reply(t, addr, uint16(n("port", 0)), p)
@@ -271,6 +278,21 @@ func (s *script) do(t *testing.T, word, rest string) error {
 		}
 	case "events":
 		s.drain(t)
+	case "hear":
+		var events uint32
+		for i, name := range eventNames {
+			if has(name) {
+				events |= 1 << i
+			}
+		}
+		s.set(t, directorSetting{Events: events})
+	case "forget":
+		s.epoch++
+		s.set(t, directorSetting{Events: 1<<31 - 1})
+	case "mtu":
+		if got, want := get[directorNode](t, s.Nodes, s.names[plain[0]]).Mtu, uint32(number(plain[1])); got != want {
+			t.Errorf("MTU: got %d, want %d", got, want)
+		}
 	case "flow", "first", "none":
 		return s.known(t, name, plain, six)
 	case "active":
@@ -282,7 +304,7 @@ func (s *script) do(t *testing.T, word, rest string) error {
 	case "told":
 		var got []string
 		for _, e := range s.drain(t) {
-			got = append(got, []string{"", "new", "established", "closed", "no_neighbour"}[e.Kind])
+			got = append(got, eventNames[e.Kind])
 		}
 		if !slices.Equal(got, plain) {
 			t.Errorf("got events %v, want %v", got, plain)
