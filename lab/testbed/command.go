@@ -93,26 +93,34 @@ func (c *Cmd) CombinedOutput() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// join has the command join the machine's control groups before it becomes the program: a shell does so, with the files
-// that it is handed, and is replaced. No process of the program is ever outside.
+// join has the command join the machine's control groups before it becomes the program.
 func (m *Machine) join(cmd *exec.Cmd) error {
+	if err := joining(cmd, m.group.members, m.environment()); err != nil {
+		return fmt.Errorf("run %s on %s: %w", cmd.Args[0], m.Name, err)
+	}
+	return nil
+}
+
+// joining has a command join control groups: a shell does so, with the files that it is handed, and is replaced by the
+// program. No process of that is ever outside.
+func joining(cmd *exec.Cmd, groups []*os.File, env []string) error {
 	if cmd.Err != nil {
-		return fmt.Errorf("run %s on %s: %w", cmd.Args[0], m.Name, cmd.Err)
+		return cmd.Err
 	}
 	var joins, closes strings.Builder
-	for i, f := range m.group.members {
+	for i := range groups {
 		fd := 3 + len(cmd.ExtraFiles) + i
 		if fd > 9 {
-			return fmt.Errorf("run %s on %s: it is handed more files than a shell can pass on", cmd.Args[0], m.Name)
+			return errors.New("it is handed more files than a shell can pass on")
 		}
 		fmt.Fprintf(&joins, "echo 0 >&%d && ", fd)
 		fmt.Fprintf(&closes, " %d>&-", fd)
-		defer func() { cmd.ExtraFiles = append(cmd.ExtraFiles, f) }()
 	}
+	cmd.ExtraFiles = append(cmd.ExtraFiles, groups...)
 	if cmd.Env == nil {
 		cmd.Env = os.Environ()
 	}
-	cmd.Env = append(cmd.Env, m.environment()...)
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Args = append([]string{"sh", "-c", joins.String() + `exec "$@"` + closes.String(), "sh", cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = "/bin/sh"
 	return nil

@@ -2,8 +2,6 @@ package testbed
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,27 +56,9 @@ func (m *Machine) forget() {
 	m.frozen = nil
 }
 
-// processes are all in the machine, as this machine numbers them.
-func (k *keeper) processes() ([]int, error) {
-	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", k.cmd.Process.Pid))
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	var list []int
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if ns, err := os.Readlink("/proc/" + name + "/ns/pid"); err == nil && ns == own {
-			list = append(list, pid)
-		}
-	}
-	return list, err
+// Frozen says whether Freeze has stopped the machine's processes.
+func (m *Machine) Frozen() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.frozen != nil
 }

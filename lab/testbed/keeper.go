@@ -113,8 +113,8 @@ func (k *keeper) end(children ...int) {
 	}
 }
 
-// enter moves the calling goroutine's thread into the namespaces, for good.
-func (k *keeper) enter() error {
+// enter moves the calling goroutine's thread into the namespaces of a process, for good.
+func enter(pidfd int) error {
 	runtime.LockOSThread()
 	if unix.Gettid() == os.Getpid() { // it cannot end before the process does, and is what others take for the process
 		return errors.New("enter a machine with the main thread: another one is needed")
@@ -123,19 +123,16 @@ func (k *keeper) enter() error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("part this thread's directories from the others': %w", err)
 	}
-	if err := unix.Setns(k.pidfd, namespaces); err != nil {
-		return fmt.Errorf("enter the namespaces of process %d: %w", k.cmd.Process.Pid, err)
+	if err := unix.Setns(pidfd, namespaces); err != nil {
+		return fmt.Errorf("enter the namespaces of a machine: %w", err)
 	}
 	return nil
 }
 
 // inside calls f on a thread in the namespaces, which ends with it.
 func (k *keeper) inside(f func() error) error {
-	return peer.Host{Space: k}.Do(f)
+	return peer.Host{Space: threshold(k.pidfd)}.Do(f)
 }
-
-// Enter is enter, for peer.Host.
-func (k *keeper) Enter() (leave func(), err error) { return func() {}, k.enter() }
 
 // furnish gives the machine its own file systems. The directories of paths are seen there as they are here, also if they
 // are in one that is replaced.

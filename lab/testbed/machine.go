@@ -26,6 +26,7 @@ type Machine struct {
 	mu     sync.RWMutex
 	keeper *keeper // nil: there is no power
 	frozen []int   // pidfds of processes that Freeze has stopped
+	cores  float64 // 0: no limit
 
 	childrenMu sync.Mutex
 	children   map[*Cmd]int // pidfds of commands whose end nobody has taken note of
@@ -53,6 +54,7 @@ func (m *Machine) boot(context.Context) (err error) {
 			if err := m.group.setCores(m.Cores); err != nil {
 				return fmt.Errorf("boot %s: %w", m.Name, err)
 			}
+			m.cores = m.Cores
 		}
 	}
 	k, err := startKeeper()
@@ -119,7 +121,7 @@ func (m *Machine) Enter() (leave func(), err error) {
 	if m.keeper == nil {
 		return nil, m.powerless()
 	}
-	return func() {}, m.keeper.enter()
+	return threshold(m.keeper.pidfd).Enter()
 }
 
 // Root is where the machine's files are seen from outside; empty when it is off.
@@ -215,7 +217,22 @@ func (m *Machine) On(ctx context.Context) error {
 }
 
 // SetCores changes how much of the processors' time the machine may use: 0.05 is a twentieth of a core, 0 all.
-func (m *Machine) SetCores(cores float64) error { return m.group.setCores(cores) }
+func (m *Machine) SetCores(cores float64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.group.setCores(cores); err != nil {
+		return err
+	}
+	m.cores = cores
+	return nil
+}
+
+// Limit is how much of the processors' time the machine may use, in cores; 0 is all.
+func (m *Machine) Limit() float64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.cores
+}
 
 // Usage is the processor time that everything on the machine has used so far, the kernel's on its behalf included.
 func (m *Machine) Usage() (time.Duration, error) { return m.group.usage() }

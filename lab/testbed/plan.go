@@ -16,12 +16,12 @@ type Plan struct {
 	MTU   int                // of all networks; 0 means 1500
 
 	Cluster Cluster                     // what the cluster's file says
-	File    func(*Layout, Paths) string // writes it instead; nil means Cluster.Text
+	File    func(*Layout, Paths) string `json:"-"` // writes it instead; nil means Cluster.Text
 
 	Site string // the directory that is served; empty means documents of the lab's own: /bytes/1024 and so on
 
 	Keep     bool         // leave the lab's directory with file and logs when it ends
-	Progress func(string) // is told what is being done, from several goroutines; nil means nobody
+	Progress func(string) `json:"-"` // is told what is being done, from several goroutines; nil means nobody
 }
 
 // A Cluster is what the lab's cluster.yaml says beside the machines.

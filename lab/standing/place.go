@@ -1,0 +1,127 @@
+package standing
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Default is the name of a lab that was given none.
+const Default = "lab"
+
+// base is where standing labs are found.
+const base = "/run/muster-lab"
+
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+// A place is the directory of one standing lab.
+type place struct{ name string }
+
+func (p place) dir() string    { return filepath.Join(base, p.name) }
+func (p place) socket() string { return filepath.Join(p.dir(), "sock") }
+func (p place) lock() string   { return filepath.Join(p.dir(), "lock") }
+func (p place) log() string    { return filepath.Join(p.dir(), "log") }
+
+func newPlace(name string) (place, error) {
+	if !nameForm.MatchString(name) {
+		return place{}, fmt.Errorf("%q is no name of a lab: take small letters, digits and hyphens, up to 32", name)
+	}
+	if os.Geteuid() != 0 {
+		return place{}, errors.New("a lab is root's: its machines are namespaces; run this as root")
+	}
+	return place{name}, nil
+}
+
+// ErrNone: no lab of that name stands.
+var ErrNone = errors.New("there is no lab; start one: muster lab up")
+
+// ErrStands: a lab of that name stands already.
+var ErrStands = errors.New("it is up already: see it with muster lab status, end it with muster lab down, or name another with --name")
+
+// make makes the directory, if nothing stands there.
+func (p place) make() error {
+	if err := os.MkdirAll(p.dir(), 0o700); err != nil {
+		return fmt.Errorf("make a place for lab %s: %w", p.name, err)
+	}
+	held, err := p.held()
+	if err == nil && held {
+		err = ErrStands
+	}
+	if err != nil {
+		return fmt.Errorf("lab %s: %w", p.name, err)
+	}
+	return nil
+}
+
+// held says whether an owner has the lock.
+func (p place) held() (bool, error) {
+	f, err := os.OpenFile(p.lock(), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	return false, err
+}
+
+// take takes the lock, until this process ends or the file is closed, and notes who has it.
+func (p place) take() (*os.File, error) {
+	f, err := os.OpenFile(p.lock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock lab %s: %w", p.name, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrStands
+		}
+		return nil, fmt.Errorf("lock lab %s: %w", p.name, err)
+	}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = fmt.Fprintln(f, os.Getpid())
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock lab %s: %w", p.name, err)
+	}
+	return f, nil
+}
+
+// owner is the process that has the lock.
+func (p place) owner() (int, error) {
+	b, err := os.ReadFile(p.lock())
+	var pid int
+	if err == nil {
+		_, err = fmt.Sscan(string(b), &pid)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the owner of lab %s: %w", p.name, err)
+	}
+	return pid, nil
+}
+
+// Names are those of the labs that stand.
+func Names() []string {
+	var names []string
+	list, _ := os.ReadDir(base) // without it there is none
+	for _, e := range list {
+		if held, err := (place{e.Name()}).held(); err == nil && held {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names
+}
