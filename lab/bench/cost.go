@@ -15,6 +15,7 @@ import (
 type Cost struct {
 	Processes float64 `json:"process_us"` // user and system time of the director's processes
 	Programs  float64 `json:"bpf_us"`     // run time of the BPF programs on its ports
+	Runs      float64 `json:"bpf_runs"`   // how often they ran
 	Packets   float64 `json:"softirq_us"` // the kernel's work on packets that came to it, programs included, in whosever time
 	Whole     float64 `json:"whole_us"`   // of its processes and for its packets, each once
 	Nodes     float64 `json:"nodes_us"`   // the same of all nodes together
@@ -24,7 +25,7 @@ type Cost struct {
 }
 
 func (c *Cost) parts() []*float64 {
-	return []*float64{&c.Processes, &c.Programs, &c.Packets, &c.Whole, &c.Nodes, &c.Machine, &c.Busy}
+	return []*float64{&c.Processes, &c.Programs, &c.Runs, &c.Packets, &c.Whole, &c.Nodes, &c.Machine, &c.Busy}
 }
 
 // A gauge is processor time used so far.
@@ -83,13 +84,17 @@ func (a *account) plain() []gauge {
 		r, err := a.programs.Read()
 		return r.Time, err
 	}
-	return []gauge{programs, usage.Busy}
+	runs := func() (time.Duration, error) { // a microsecond for each
+		r, err := a.programs.Read()
+		return time.Duration(r.Times) * time.Microsecond, err
+	}
+	return []gauge{programs, runs, usage.Busy}
 }
 
 // account adds to what the processes and the plain gauges have spent what must be measured packet by packet, in a further
 // run of half the length: it makes every packet cost more.
 func (c *contest) account(ctx context.Context, o contender, cfg load.Config, spent []float64) (Cost, error) {
-	out := Cost{Processes: spent[0], Programs: spent[1], Machine: spent[2]}
+	out := Cost{Processes: spent[0], Programs: spent[1], Runs: spent[2], Machine: spent[3]}
 	if o.account.director == nil && o.account.nodes == nil {
 		return out, nil
 	}

@@ -179,7 +179,7 @@ func (s *BySize) capacity() Capacity {
 // Table prints the figures for people.
 func (r *DispatchResult) Table(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "reply\tway\tCPU µs\tprocess\tBPF\tsoftirq\twhole µs\tmachine µs\tover direct\trequests/s\tp99 ms\tHAS Fig. 27\t")
+	fmt.Fprintln(t, "reply\tway\tCPU µs\tprocess\tBPF\truns\tsoftirq\twhole µs\tmachine µs\tover direct\trequests/s\tp99 ms\tHAS Fig. 27\t")
 	for _, s := range r.Sizes {
 		name := bytesName(s.Bytes)
 		for _, way := range r.ways {
@@ -190,8 +190,8 @@ func (r *DispatchResult) Table(w io.Writer) error {
 			if n := r.Fig27[way]; n > 0 && s.Bytes == r.Bytes {
 				has = fmt.Sprint(n)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.3f\t%.2f\t%.2f\t%.1f\t%+.1f\t%.0f\t%.2f\t%s\t\n", name, way,
-				m.CPU, m.Processes, m.Programs, m.Packets, m.Whole, m.Machine, m.OverDirect, m.Rate, m.Slow, has)
+			fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.3f\t%.1f\t%.2f\t%.2f\t%.1f\t%+.1f\t%.0f\t%.2f\t%s\t\n", name, way,
+				m.CPU, m.Processes, m.Programs, m.Runs, m.Packets, m.Whole, m.Machine, m.OverDirect, m.Rate, m.Slow, has)
 			name = ""
 		}
 	}
@@ -239,12 +239,14 @@ All figures are µs of processor time a request, medians of rounds in which the 
 CPU:      process + BPF; of nftables, which has neither, softirq
 process:  user and system time of the director's processes, reports and checks included
 BPF:      run time of the programs on the director's ports, as the kernel counts it
+runs:     of these programs: packets that came to the director
 softirq:  the kernel's work on packets that came to the director, BPF included, in whosever time; a veth pair is dearer
           here than a network card's driver: it copies each packet that XDP sees
 whole:    process, less its work on packets of other machines, with that of others on the director's
 machine:  all that was not idle: clients, router, switch, director, nodes
 direct:   clients ask the nodes without a director
 HAS:      requests/s at which the director of HAS Fig. 27 saturated
+network:  frames of up to 1,500 bytes, and none of a network card's offloads: what sends long replies pays for each frame
 carries:  what a request costs its node, asked directly, by CPU (or whole) of the director
 `
 

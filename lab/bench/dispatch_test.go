@@ -14,7 +14,7 @@ import (
 
 // figure is what a way costs, with more behind the point than is told.
 func figure(process, bpf, packets, whole, nodes, machine float64) Figure {
-	return Figure{CPU: process, Rate: 1000, Median: 1, Slow: 2, Cost: Cost{process, bpf, packets, whole, nodes, machine, 1}}
+	return Figure{CPU: process, Rate: 1000, Median: 1, Slow: 2, Cost: Cost{process, bpf, 2, packets, whole, nodes, machine, 1}}
 }
 
 func TestDispatchIsWorkedOut(t *testing.T) {

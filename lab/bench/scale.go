@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -12,6 +13,7 @@ import (
 
 	"muster/cluster"
 	"muster/console"
+	"muster/lab/peer"
 	"muster/lab/plot"
 	"muster/lab/site"
 	"muster/lab/testbed"
@@ -95,6 +97,9 @@ var (
 // without it. A cluster of n is thus measured while the machine, whose processors and caches all nodes share, is as busy as
 // it is with any other; and so is the one node alone, which is any of them when none is behind the director. What the
 // sharing costs cancels out, and what the cluster costs is left.
+//
+// Clients have a processor of their own. The kernel works on a packet in the time of whoever sent it, as far as it goes on
+// this machine: so requests, with the director's work on them, are the clients' time, and never a node's.
 func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult, error) {
 	opt = opt.withDefaults()
 	dir, err := site.Directory()
@@ -106,6 +111,11 @@ func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult,
 		return nil, err
 	}
 	most := opt.Nodes[len(opt.Nodes)-1]
+	clients, nodes := split(runtime.NumCPU())
+	if room := 0.9 * float64(max(len(nodes), 1)); float64(most)*opt.Cores > room {
+		return nil, fmt.Errorf("%d nodes with %g of a processor each do not fit on %d: give each at most %.3f (--cores), or have fewer nodes",
+			most, opt.Cores, max(len(nodes), 1), room/float64(most))
+	}
 	lab, err := testbed.Up(ctx, testbed.Plan{
 		Program: program, Traffic: most,
 		File: func(l *testbed.Layout, p testbed.Paths) string { return scaleFile(l, p, tree.Root, opt) },
@@ -118,11 +128,20 @@ func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult,
 	var webs []netip.AddrPort
 	for _, m := range lab.Machines(testbed.Traffic) {
 		names, webs = append(names, m.Name), append(webs, netip.AddrPortFrom(m.Addr(), clear))
-		if err := m.SetCores(opt.Cores); err != nil { // only now: to start takes a node long with so little
+		pids, err := m.Node().PIDs()
+		if err == nil {
+			err = keepTo(pids, nodes)
+		}
+		if err == nil {
+			err = m.SetCores(opt.Cores) // only now: to start takes a node long with so little
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	c := &contest{Options: opt.Options, clients: lab.Machine("client1").Do, trials: sizeTrials(tree, opt.Connections)}
+	c := &contest{Options: opt.Options, trials: sizeTrials(tree, opt.Connections), clients: func(f func() error) error {
+		return peer.Host{CPUs: clients}.Do(func() error { return lab.Machine("client1").Do(f) })
+	}}
 	size := &size{lab: lab, ready: most}
 	vip := netip.AddrPortFrom(testbed.VIP(0), clear)
 	for _, n := range append([]int{0}, opt.Nodes...) {
@@ -158,6 +177,21 @@ func scaleResult(opt ScaleOptions, figures []Figure) *ScaleResult {
 		})
 	}
 	return out
+}
+
+// split gives the clients one processor of so many, and the nodes the others. One processor is everybody's.
+func split(processors int) (clients, nodes []int) {
+	for c := range processors {
+		if c == 0 {
+			clients = append(clients, c)
+		} else {
+			nodes = append(nodes, c)
+		}
+	}
+	if nodes == nil {
+		return nil, nil
+	}
+	return clients, nodes
 }
 
 // A size is how many of a cluster's nodes take work: the first ones. The others are drained.
