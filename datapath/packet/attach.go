@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -82,6 +83,11 @@ func (f *Forwarder) Attach() error {
 func (f *Forwarder) attachAll() error {
 	names, err := wantedPorts(f.cfg)
 	errs := []error{err}
+	for _, name := range slices.Sorted(maps.Keys(f.ports)) { // a port stays one without its address, as long as it is there
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	for _, name := range names {
 		if err := f.attachPort(name); err != nil {
 			errs = append(errs, err)

@@ -32,14 +32,13 @@ func newFar(t testing.TB, port, here, there string) *far {
 	needRoot(t)
 	m := &far{t: t, port: port}
 	ended := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends
-		var err error
-		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
+	go onThread(func() {
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
 			m.ns, err = netns.Get()
 		}
 		ended <- err
-	}()
+	})
 	if err := <-ended; err != nil {
 		t.Fatalf("make a network: %v", err)
 	}
@@ -71,16 +70,20 @@ func newFar(t testing.TB, port, here, there string) *far {
 func (m *far) do(f func()) {
 	m.t.Helper()
 	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends
-		if err := netns.Set(m.ns); err != nil {
-			done <- err
-			return
+	go onThread(func() {
+		err := netns.Set(m.ns)
+		if err == nil {
+			f()
 		}
-		f()
-		done <- nil
-	}()
+		done <- err
+	})
 	fine(m.t, <-done)
+}
+
+// onThread runs f on a thread of its own, which ends with it.
+func onThread(f func()) {
+	runtime.LockOSThread() // and never unlocked
+	f()
 }
 
 func fine(t testing.TB, err error) {

@@ -120,7 +120,7 @@ func refused(what string, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES) && !errors.As(err, &verifier), errors.Is(err, fs.ErrPermission) && !errors.As(err, &verifier):
 		return fmt.Errorf("%s for dispatch in the kernel: %w: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW (%w)", what, ErrRights, err)
-	case errors.Is(err, btf.ErrNotFound), errors.Is(err, btf.ErrNotSupported):
+	case errors.Is(err, btf.ErrNotFound):
 		return fmt.Errorf("%s for dispatch in the kernel: %w: it has no type information: it must be built with CONFIG_DEBUG_INFO_BTF (%w)", what, ErrKernel, err)
 	case errors.Is(err, ebpf.ErrNotSupported), errors.As(err, &verifier), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("%s for dispatch in the kernel: %w: this is Linux %s; %s or later is needed (%w)", what, ErrKernel, release(), oldest, err)
