@@ -2,11 +2,14 @@ package bench
 
 import (
 	"encoding/json"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"muster/config"
 	"muster/lab/testbed"
@@ -120,5 +123,35 @@ func TestTheLabsFilesAreRight(t *testing.T) {
 		if _, err := config.Parse("cluster.yaml", []byte(file(l, testbed.Paths{Key: "/key"}))); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestClientsAndNodesAreKeptApart(t *testing.T) {
+	for processors, want := range map[int][2][]int{1: {nil, nil}, 2: {{0}, {1}}, 4: {{0}, {1, 2, 3}}} {
+		if clients, nodes := split(processors); !slices.Equal(clients, want[0]) || !slices.Equal(nodes, want[1]) {
+			t.Errorf("%d: got %v and %v, want %v", processors, clients, nodes, want)
+		}
+	}
+	sleep := exec.Command("sleep", "60")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
+	if err := keepTo([]int{sleep.Process.Pid}, []int{0}); err != nil {
+		t.Fatal(err)
+	}
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(sleep.Process.Pid, &set); err != nil || set.Count() != 1 || !set.IsSet(0) {
+		t.Errorf("%v, %v", set, err)
+	}
+	if err := keepTo([]int{1 << 30}, []int{0}); err == nil {
+		t.Error("a process that is not there was kept")
+	}
+}
+
+func TestTooManyNodesAreRefused(t *testing.T) {
+	_, err := Scale(t.Context(), ScaleOptions{Nodes: []int{64}, Cores: 1}, "/nonexistent")
+	if err == nil || !strings.Contains(err.Error(), "--cores") {
+		t.Errorf("got %v", err)
 	}
 }
