@@ -249,6 +249,7 @@ func (d *director) prepare(f *config.File) (apply func() error, err error) {
 		_ = d.saveWishes() // it logs what is wrong; those of nodes that are gone are gone
 		d.logs.keep(list)
 		d.mu.Lock()
+		d.inherit(followers)
 		d.followers, d.zones = followers, schedule.NewZones(zonesOf(f))
 		d.mu.Unlock()
 		d.publish()
@@ -265,6 +266,8 @@ func (d *director) follow(ctx context.Context) error {
 	defer stop()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
+	often := time.NewTicker(countEvery)
+	defer often.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -272,9 +275,40 @@ func (d *director) follow(ctx context.Context) error {
 		case <-changes:
 			d.publish()
 			d.passOn()
+		case <-often.C:
+			d.count()
 		case <-second.C:
 			d.moveNodes()
 			d.lookAfter()
+		}
+	}
+}
+
+// countEvery is how often what the kernel has under way is taken over into what the nodes have in all.
+const countEvery = 100 * time.Millisecond
+
+func (d *director) count() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	idle := !d.packets.dispatches()
+	for _, f := range d.followers {
+		for _, t := range f.tallies {
+			if idle { // nobody counts any more
+				t.live.Active.Store(0)
+			}
+			t.count()
+		}
+	}
+}
+
+// inherit gives the followers of a new file what those of the old one have counted. The caller holds mu.
+func (d *director) inherit(followers []*follower) {
+	for _, old := range d.followers {
+		i := slices.IndexFunc(followers, func(f *follower) bool { return f.service == old.service && f.at != nil && f.pool == old.pool })
+		if i >= 0 {
+			followers[i].tallies = old.tallies
+		} else {
+			old.release()
 		}
 	}
 }
@@ -295,6 +329,9 @@ func (d *director) publish() {
 		if f.placed != kernel {
 			f.placed = kernel
 			f.again()
+		}
+		if !kernel {
+			f.release()
 		}
 		table := f.next(members)
 		if table == nil {

@@ -55,6 +55,48 @@ func TestATableIsMadeOnlyForWhatIsNew(t *testing.T) {
 	}
 }
 
+// What the kernel has under way for several services counts together with what a proxy has.
+func TestFlowsOfAPoolCountTogether(t *testing.T) {
+	all := new(cluster.Live)
+	all.Limit.Store(10)
+	members := []cluster.Member{{Node: "t1", Addr: netip.MustParseAddrPort("10.0.0.1:80"), Live: all}, {Node: "t2", Live: new(cluster.Live)}}
+	at := map[string]netip.AddrPort{"t1": netip.MustParseAddrPort("10.0.0.1:0")}
+	a, b := &follower{at: at, tallies: map[string]*tally{}}, &follower{at: at, tallies: map[string]*tally{}}
+	own := func(f *follower) *cluster.Live {
+		list := f.place(members)
+		if list[0].Addr != at["t1"] || members[0].Live != all {
+			t.Fatalf("placed %+v among %+v", list[0], members[0])
+		}
+		return list[0].Live
+	}
+	check := func(what string, active, limitA, limitB int64) {
+		t.Helper()
+		la, lb := own(a), own(b)
+		la, lb = own(a), own(b) // the second look has what the first has counted
+		if got := [3]int64{all.Active.Load(), la.Limit.Load(), lb.Limit.Load()}; got != [3]int64{active, limitA, limitB} {
+			t.Errorf("%s: %v under way and limits, want %v", what, got, [3]int64{active, limitA, limitB})
+		}
+	}
+	check("nothing", 0, 10, 10)
+	all.Enter() // a proxy's
+	own(a).Active.Store(3)
+	own(b).Active.Store(4)
+	check("some", 8, 5, 6)
+	own(a).Active.Store(30)
+	check("more than the limit", 35, 5, 1)
+	all.Limit.Store(0)
+	check("no limit", 35, 0, 0)
+	a.release()
+	if got := all.Active.Load(); got != 5 {
+		t.Errorf("without the first: %d, want 5", got)
+	}
+	members = members[1:]
+	b.place(members)
+	if got := all.Active.Load(); got != 1 {
+		t.Errorf("without the node: %d, want the proxy's", got)
+	}
+}
+
 func TestABusyPoolBorrowsANode(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	var seen []string

@@ -19,6 +19,7 @@ type follower struct {
 	seen          []cluster.Member          // those of the newest table made
 	table         *cluster.Table            // the newest one returned
 	placed        bool                      // it has the addresses of at
+	tallies       map[string]*tally         // of a service that is dispatched in the kernel, by node
 }
 
 func followersOf(f *config.File, self *config.Node) ([]*follower, error) {
@@ -28,7 +29,7 @@ func followersOf(f *config.File, self *config.Node) ([]*follower, error) {
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", s.Name, err)
 		}
-		list = append(list, &follower{service: s.Name, pool: s.Pool, policy: p, at: packetAddrs(f, self, &s)})
+		list = append(list, &follower{service: s.Name, pool: s.Pool, policy: p, at: packetAddrs(f, self, &s), tallies: map[string]*tally{}})
 	}
 	return list, nil
 }
@@ -56,15 +57,72 @@ func packetsTo(s *config.Service, p *config.Pool, a netip.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(a, 0)
 }
 
-// place gives the members the addresses that packets are sent to.
+// place gives the members the addresses that packets are sent to, and what this service alone has there.
 func (f *follower) place(members []cluster.Member) []cluster.Member {
 	list := slices.Clone(members)
+	named := map[string]bool{}
 	for i := range list {
-		if a, ok := f.at[list[i].Node]; ok {
-			list[i].Addr = a
+		m := &list[i]
+		if a, ok := f.at[m.Node]; ok {
+			m.Addr = a
+		}
+		named[m.Node] = true
+		t := f.tallies[m.Node]
+		if t == nil {
+			t = &tally{live: new(cluster.Live)}
+			f.tallies[m.Node] = t
+		}
+		if t.all != m.Live {
+			t.release()
+			t.all = m.Live
+		}
+		t.count()
+		m.Live = t.live
+	}
+	for name, t := range f.tallies {
+		if !named[name] {
+			t.release()
+			delete(f.tallies, name)
 		}
 	}
 	return list
+}
+
+// release takes what the service has out of what its nodes have in all.
+func (f *follower) release() {
+	for _, t := range f.tallies {
+		t.release()
+	}
+	clear(f.tallies)
+}
+
+// A tally is what one service that is dispatched in the kernel has at a node. A pool may have several, and proxied ones,
+// which all count together in the pool's Live.
+type tally struct {
+	live *cluster.Live // the kernel's
+	all  *cluster.Live // the pool's; nil before the first
+	told int64         // how much of it is ours
+}
+
+// count takes what has changed over into the pool's count, and leaves the kernel what others leave of the node's limit.
+func (t *tally) count() {
+	now := t.live.Active.Load()
+	all := t.all.Active.Add(now - t.told)
+	t.told = now
+	limit := t.all.Limit.Load()
+	if limit > 0 {
+		limit = max(limit-max(all-now, 0), 1)
+	}
+	if t.live.Limit.Load() != limit {
+		t.live.Limit.Store(limit)
+	}
+}
+
+func (t *tally) release() {
+	if t.all != nil {
+		t.all.Active.Add(-t.told)
+	}
+	t.all, t.told = nil, 0
 }
 
 // again has next return a table though nothing is new.

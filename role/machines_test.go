@@ -32,7 +32,6 @@ type street struct {
 	t   *testing.T
 	dir string
 
-	mu       sync.Mutex
 	machines map[string]*machine
 }
 

@@ -1,6 +1,7 @@
 package role
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -35,6 +36,7 @@ type network struct {
 	mu    sync.Mutex
 	begun bool   // something has been done
 	wrong string // what is not as it is wanted
+	holes string // what of that keeps a traffic node from taking packets for its VIPs
 	later vip.Want
 	due   time.Time // when later takes the place of what a traffic node wants; zero: there is none
 }
@@ -97,7 +99,7 @@ func (n *network) apply() {
 		}
 		host, err := vip.New(n.cfg, n.log)
 		if err != nil {
-			n.say(err.Error())
+			n.say(err.Error(), err.Error())
 			return // watch tries again
 		}
 		n.host = host
@@ -152,13 +154,29 @@ func (n *network) look() {
 	if n.host == nil {
 		return
 	}
-	n.say(n.host.Status().Problem)
+	s := n.host.Status()
+	n.say(s.Problem, holes(n.wants[cluster.Traffic], s))
 }
 
-func (n *network) say(wrong string) {
+// holes says what keeps a traffic node from taking packets as it wants to. A port that is missing does not: there may be
+// others, and the director sees what way there is.
+func holes(w vip.Want, s vip.Status) string {
+	for _, one := range s.Settings {
+		if one.Problem != "" {
+			return one.What + ": " + one.Problem
+		}
+	}
+	tunnels := slices.ContainsFunc(w.Accept, func(a vip.Accept) bool { return a.Tunnel != vip.None })
+	if tunnels && (s.Tunnels == nil || len(s.Tunnels.Ports) == 0) {
+		return cmp.Or(s.Problem, "no port unpacks tunnels")
+	}
+	return ""
+}
+
+func (n *network) say(wrong, holes string) {
 	n.mu.Lock()
 	before := n.wrong
-	n.wrong = wrong
+	n.wrong, n.holes = wrong, holes
 	n.mu.Unlock()
 	switch {
 	case wrong == before:
@@ -171,16 +189,23 @@ func (n *network) say(wrong string) {
 	}
 }
 
-const settingUp = "its VIPs are being set up"
-
 // trouble is what is not as it is wanted, empty when all is.
 func (n *network) trouble() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.wrong
+}
+
+const settingUp = "its VIPs are being set up"
+
+// blocked is why packets for the VIPs of a traffic node cannot come, empty when they can.
+func (n *network) blocked() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.begun {
 		return settingUp
 	}
-	return n.wrong
+	return n.holes
 }
 
 func (n *network) status() (vip.Status, bool) {

@@ -13,7 +13,7 @@ const kernelFile = `
 cluster: street
 key: cluster.key
 state: state
-timings: {report: 50ms, timeout: 500ms, slow-start: 0, drain: 5s}
+timings: {report: 50ms, timeout: 2s, slow-start: 0, drain: 5s}
 nodes:
   d1: {addresses: [10.9.0.1], roles: [director]}
   t1: {addresses: [10.9.0.11], roles: [traffic]}
@@ -167,7 +167,7 @@ func TestADirectorThatServesItself(t *testing.T) {
 cluster: street
 key: cluster.key
 state: state
-timings: {report: 50ms, timeout: 500ms, slow-start: 0, drain: 5s}
+timings: {report: 50ms, timeout: 2s, slow-start: 0, drain: 5s}
 nodes:
   d1: {addresses: [10.9.0.1], roles: [director, traffic]}
   t1: {addresses: [10.9.0.11], roles: [traffic]}
@@ -211,7 +211,7 @@ const withoutXDP = `
 cluster: street
 key: cluster.key
 state: state
-timings: {report: 50ms, timeout: 500ms, slow-start: 0, drain: 1s}
+timings: {report: 50ms, timeout: 2s, slow-start: 0, drain: 1s}
 nodes:
   d1: {addresses: [10.9.0.1], roles: [director]}
   t1: {addresses: [10.9.0.11], roles: [traffic]}

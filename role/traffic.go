@@ -88,7 +88,7 @@ func (t *traffic) watchVIPs(ctx context.Context) error {
 }
 
 func (t *traffic) mindVIPs() {
-	now := t.network.trouble()
+	now := t.network.blocked()
 	t.mu.Lock()
 	now = cmp.Or(t.held, now)
 	changed := t.blocked != now
