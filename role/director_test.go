@@ -71,8 +71,9 @@ func TestFlowsOfAPoolCountTogether(t *testing.T) {
 	}
 	check := func(what string, active, limitA, limitB int64) {
 		t.Helper()
-		la, lb := own(a), own(b)
-		la, lb = own(a), own(b) // the second look has what the first has counted
+		own(a)
+		own(b)
+		la, lb := own(a), own(b) // the second look has what the first has counted
 		if got := [3]int64{all.Active.Load(), la.Limit.Load(), lb.Limit.Load()}; got != [3]int64{active, limitA, limitB} {
 			t.Errorf("%s: %v under way and limits, want %v", what, got, [3]int64{active, limitA, limitB})
 		}
