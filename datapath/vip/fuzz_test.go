@@ -277,3 +277,14 @@ func FuzzClaim(f *testing.F) {
 		}
 	})
 }
+
+func FuzzNoteDown(f *testing.F) {
+	f.Add(append([]byte{32, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 7, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0}, 16, 0, 0, 0))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		down := map[int]bool{}
+		noteDown(b, down)
+		if len(down) > len(b)/32 {
+			t.Errorf("%x names %d interfaces", b, len(down))
+		}
+	})
+}

@@ -107,8 +107,16 @@ func (w Want) check() error {
 // make makes the network as wanted. The caller holds mu.
 func (h *Host) make() error {
 	list, missing := ports(h.want.Addresses, h.ports)
+	if empty := !h.want.Forward && len(h.want.Answer)+len(h.want.Accept)+len(h.want.Return) == 0; empty {
+		list, missing = nil, nil
+	}
 	errs := []error{missing}
 	h.notePorts(list)
+	for _, p := range list {
+		if !p.up {
+			errs = append(errs, fmt.Errorf("port %s has no carrier: plug it in, or ip link set %s up", p.name, p.name))
+		}
+	}
 
 	settings := h.want.settings(list, &tables{had: h.journal.Settings(), taken: tableTaken})
 	settings, refused := h.answerable(settings)
@@ -167,8 +175,7 @@ func (h *Host) answerable(settings []netset.Setting) (kept []netset.Setting, err
 		switch {
 		case !is || o.Err == nil || a.Link == "lo" || !slices.Contains(h.want.Answer, a.Addr):
 		case !h.up(a.Link):
-			taken[a] = true
-			errs = append(errs, fmt.Errorf("answer for %s on %s: it has no carrier: plug it in, or ip link set %s up", a.Addr, a.Link, a.Link))
+			taken[a] = true // nobody can be asked
 		default:
 			asked[a.Link] = append(asked[a.Link], a.Addr)
 		}
@@ -248,9 +255,9 @@ func (h *Host) Run(ctx context.Context) error {
 			calmed.Reset(calm)
 			continue
 		case <-calmed.C:
-			h.again()
+			h.again(w.wereDown())
 		case <-every.C:
-			h.again()
+			h.again(w.wereDown())
 		case <-h.wake:
 		case <-next.C:
 		}
@@ -261,9 +268,14 @@ func (h *Host) Run(ctx context.Context) error {
 }
 
 // again looks at everything, and tells what has become wrong or right since.
-func (h *Host) again() {
+func (h *Host) again(wereDown map[int]bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for i := range h.ports {
+		if wereDown[0] || wereDown[h.ports[i].index] {
+			h.ports[i].up = false
+		}
+	}
 	before := h.seen.Problem
 	err := h.make()
 	switch {

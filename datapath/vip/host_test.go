@@ -178,14 +178,11 @@ func TestApplyTouchesOnlyDifferences(t *testing.T) {
 	node.in(func() {
 		h := node.host(Config{})
 		must(t, h.Apply(accepts(None)))
-		w, err := newWatch()
-		must(t, err)
-		defer w.close()
 		must(t, h.Apply(accepts(GUE)))
-		select {
-		case <-w.C:
-			t.Error("the network was changed, though only the tunnel is new")
-		default:
+		for _, s := range h.Status().Settings {
+			if s.Times > 1 {
+				t.Errorf("%s was done again, though only the tunnel is new", s.What)
+			}
 		}
 		if h.Status().Tunnels == nil {
 			t.Error("no tunnel is unpacked")

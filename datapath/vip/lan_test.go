@@ -3,7 +3,6 @@ package vip
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -148,7 +147,7 @@ func (m *machine) host(cfg Config) *Host {
 	if cfg.Journal == "" {
 		cfg.Journal = filepath.Join(m.t.TempDir(), "network.json")
 	}
-	h, err := New(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	h, err := New(cfg, slog.New(slog.NewTextHandler(m.t.Output(), nil)))
 	must(m.t, err)
 	m.t.Cleanup(func() { _ = h.Close() }) // a test may have closed it
 	return h

@@ -2,6 +2,7 @@ package vip
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -56,7 +57,8 @@ func ports(addrs []netip.Addr, before []port) (list []port, missing error) {
 		l := links[i].Attrs()
 		at := slices.IndexFunc(list, func(p port) bool { return p.index == index })
 		if at < 0 {
-			up := l.OperState == netlink.OperUp || l.OperState == netlink.OperUnknown
+			// Whether it is meant to be up changes at once, what it operates as a little later.
+			up := l.Flags&net.FlagUp != 0 && (l.OperState == netlink.OperUp || l.OperState == netlink.OperUnknown)
 			list = append(list, port{name: l.Name, index: index, mtu: l.MTU, up: up, nets: nets[index]})
 			at = len(list) - 1
 		}

@@ -1,8 +1,11 @@
 package vip
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,11 +16,15 @@ var changes = []int{
 	unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
 }
 
-// A watch says when something about the network has changed, and not what.
+// A watch says when something about the network has changed, and of what has changed only which interfaces were down,
+// however briefly.
 type watch struct {
-	C    chan struct{} // has one more whenever something has changed
+	C    chan struct{} // has one whenever something has changed
 	file *os.File
 	done chan struct{}
+
+	mu   sync.Mutex
+	down map[int]bool // numbers of interfaces; 0: some may have been missed
 }
 
 func newWatch() (*watch, error) {
@@ -35,24 +42,58 @@ func newWatch() (*watch, error) {
 		_ = unix.Close(fd) // the error tells
 		return nil, fmt.Errorf("watch the network: %w", err)
 	}
-	w := &watch{C: make(chan struct{}, 1), file: os.NewFile(uintptr(fd), "rtnetlink"), done: make(chan struct{})}
+	w := &watch{C: make(chan struct{}, 1), file: os.NewFile(uintptr(fd), "rtnetlink"), done: make(chan struct{}), down: map[int]bool{}}
 	go w.read()
 	return w, nil
 }
 
 func (w *watch) read() {
 	defer close(w.done)
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 64<<10)
 	for {
-		_, err := w.file.Read(buf)
-		if pathErr, is := err.(*os.PathError); is && pathErr.Err != unix.ENOBUFS { // more than could be kept: something has changed
+		n, err := w.file.Read(buf)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) { // that is: more than could be kept
 			return
 		}
+		w.mu.Lock()
+		if err != nil {
+			w.down[0] = true
+		} else {
+			noteDown(buf[:n], w.down)
+		}
+		w.mu.Unlock()
 		select {
 		case w.C <- struct{}{}:
 		default: // it is known already
 		}
 	}
+}
+
+// noteDown notes the interfaces that messages of the kernel say are down.
+func noteDown(b []byte, down map[int]bool) {
+	for len(b) >= unix.SizeofNlMsghdr {
+		length := int(binary.NativeEndian.Uint32(b))
+		if length < unix.SizeofNlMsghdr || length > len(b) {
+			return
+		}
+		kind, body := binary.NativeEndian.Uint16(b[4:]), b[unix.SizeofNlMsghdr:length]
+		if kind == unix.RTM_NEWLINK && len(body) >= unix.SizeofIfInfomsg {
+			const can = unix.IFF_UP | unix.IFF_RUNNING
+			if flags := binary.NativeEndian.Uint32(body[8:]); flags&can != can {
+				down[int(binary.NativeEndian.Uint32(body[4:]))] = true
+			}
+		}
+		b = b[min((length+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(b)):]
+	}
+}
+
+// wereDown are the interfaces that were down since it was last asked.
+func (w *watch) wereDown() map[int]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	down := w.down
+	w.down = map[int]bool{}
+	return down
 }
 
 func (w *watch) close() {
