@@ -76,6 +76,7 @@ type Method struct {
 	Figure
 	Cost
 	OverDirect float64 `json:"over_direct_us"` // of the whole machine, more than without a director
+	Limit      float64 `json:"limit_rps"`      // requests a second that keep one processor of the director busy, by Whole
 }
 
 // BySize is every way under replies of one size.
@@ -157,6 +158,7 @@ func method(way string, f Figure, direct float64) Method {
 		m.CPU = rounded(m.Processes + m.Programs)
 	}
 	m.OverDirect = rounded(m.Machine - direct)
+	m.Limit = math.Round(ratio(1e6, m.Whole))
 	return m
 }
 
@@ -179,19 +181,21 @@ func (s *BySize) capacity() Capacity {
 // Table prints the figures for people.
 func (r *DispatchResult) Table(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "reply\tway\tCPU µs\tprocess\tBPF\truns\tsoftirq\twhole µs\tmachine µs\tover direct\trequests/s\tp99 ms\tHAS Fig. 27\t")
+	fmt.Fprintln(t, "reply\tway\tCPU µs\tprocess\tBPF\truns\tsoftirq\twhole µs\tmachine µs\tover direct\trequests/s\tp99 ms\tlimit, requests/s\tHAS Fig. 27\t")
 	for _, s := range r.Sizes {
 		name := bytesName(s.Bytes)
 		for _, way := range r.ways {
-			m, has := s.Methods[way], "-"
+			m, limit, has := s.Methods[way], "-", "-"
 			if way == wayDirect {
 				m = s.Direct
+			} else {
+				limit = fmt.Sprintf("%.0f", m.Limit)
 			}
 			if n := r.Fig27[way]; n > 0 && s.Bytes == r.Bytes {
 				has = fmt.Sprint(n)
 			}
-			fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.3f\t%.1f\t%.2f\t%.2f\t%.1f\t%+.1f\t%.0f\t%.2f\t%s\t\n", name, way,
-				m.CPU, m.Processes, m.Programs, m.Runs, m.Packets, m.Whole, m.Machine, m.OverDirect, m.Rate, m.Slow, has)
+			fmt.Fprintf(t, "%s\t%s\t%.2f\t%.2f\t%.3f\t%.1f\t%.2f\t%.2f\t%.1f\t%+.1f\t%.0f\t%.2f\t%s\t%s\t\n", name, way,
+				m.CPU, m.Processes, m.Programs, m.Runs, m.Packets, m.Whole, m.Machine, m.OverDirect, m.Rate, m.Slow, limit, has)
 			name = ""
 		}
 	}
@@ -245,7 +249,8 @@ softirq:  the kernel's work on packets that came to the director, BPF included, 
 whole:    process, less its work on packets of other machines, with that of others on the director's
 machine:  all that was not idle: clients, router, switch, director, nodes
 direct:   clients ask the nodes without a director
-HAS:      requests/s at which the director of HAS Fig. 27 saturated
+limit:    requests/s that keep one processor of the director busy, by whole; HAS Fig. 27 has those at which its director,
+          LVS by direct routing and by NAT, saturated
 network:  frames of up to 1,500 bytes, and none of a network card's offloads: what sends long replies pays for each frame
 carries:  what a request costs its node, asked directly, by CPU (or whole) of the director
 `

@@ -41,7 +41,7 @@ func TestDispatchIsWorkedOut(t *testing.T) {
 	if want := (WholeRatios{0.0455, 2, 4}); r.Whole != want {
 		t.Errorf("got %+v, want %+v", r.Whole, want)
 	}
-	if m := r.Methods[wayNFTables]; m.CPU != 4 || m.OverDirect != 5 || r.Direct.OverDirect != 0 {
+	if m := r.Methods[wayNFTables]; m.CPU != 4 || m.OverDirect != 5 || m.Limit != 250000 || r.Direct.OverDirect != 0 {
 		t.Errorf("got %+v", m)
 	}
 	want := Capacity{Bytes: 4096, Node: 80, Nodes: map[string]float64{
