@@ -19,12 +19,14 @@ import (
 	"muster/cluster"
 )
 
+var passing = asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()} // XDP_PASS
+
 // stranger is somebody else's program.
 func stranger(t *testing.T, port string) (remove func()) {
 	t.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "stranger", Type: ebpf.XDP, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}, // XDP_PASS
+		Instructions: passing,
 	})
 	if err != nil {
 		t.Fatal(err)
