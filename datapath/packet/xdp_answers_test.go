@@ -21,7 +21,7 @@ func (o *oracle) judgeAnswer(port string, in []byte, r reading, v verdict, out [
 		return fmt.Errorf("the answer has %d bytes, its header counts %d", len(out), q.end)
 	case q.fragment || q.extended > 0 || q.hops < 60:
 		return errors.New("the answer is a fragment, or will not get far")
-	case !r.src.IsGlobalUnicast() || r.failed(in) || r.later:
+	case !machine(r.src) || r.failed(in) || r.later:
 		return errors.New("what came must not be answered (RFC 1122 3.2.2, RFC 4443 2.4)")
 	}
 	if q.proto == uint8(TCP) {

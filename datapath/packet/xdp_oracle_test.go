@@ -170,9 +170,19 @@ func (o *oracle) judge(port string, in []byte, r reading, before *directorFlow, 
 	return errors.New("the program has ended by itself")
 }
 
+// machine says whether an address can be one machine's other than this one (RFC 6890).
+func machine(a netip.Addr) bool {
+	for _, none := range []string{"0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/96", "ff00::/8"} {
+		if netip.MustParsePrefix(none).Contains(a) {
+			return false
+		}
+	}
+	return true
+}
+
 // must says whether a packet has to reach a node: it is whole, opens a flow or is a datagram, and nothing speaks against.
 func (o *oracle) must(in []byte, r reading) bool {
-	if r.fragment || !r.ports || r.hops < 2 || r.extended > 1 || r.routed || !r.src.IsGlobalUnicast() || o.vips[r.src] {
+	if r.fragment || !r.ports || r.hops < 2 || r.extended > 1 || r.routed || !machine(r.src) || o.vips[r.src] {
 		return false
 	}
 	f, me := o.of(r.dst, r.dport, r.proto), places["me"].mac

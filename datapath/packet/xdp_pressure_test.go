@@ -3,6 +3,7 @@ package packet
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -59,6 +60,25 @@ func TestAFloodPushesNoFlowOut(t *testing.T) {
 	first := at(numbered(syn, 1<<19))
 	if got := at(numbered(more, 1<<19)); got != first {
 		t.Errorf("a new flow: its second packet goes to %x, its first went to %x", got, first)
+	}
+}
+
+// TestEventsThatNobodyReads are left out, and counted.
+func TestEventsThatNobodyReads(t *testing.T) {
+	s := newChooser(t, newGround(t, smallMaps), "turn", []share{{"a", 1}}, nil)
+	room := int(s.Events.MaxEntries()) / (binary.Size(directorEvent{}) + 8) // each has a header (BPF_RINGBUF_HDR_SZ)
+	for range room + 100 {
+		s.next(t)
+	}
+	if why := s.why(t); len(why) != 1 || !strings.HasPrefix(why[0], "unheard") {
+		t.Errorf("got reasons %v, want events that were not heard", why)
+	}
+	if told := len(s.drain(t)); told == 0 || told > room {
+		t.Errorf("%d events came through, there is room for %d", told, room)
+	}
+	s.next(t)
+	if told := s.drain(t); len(told) != 1 {
+		t.Errorf("then %d events came for one flow", len(told))
 	}
 }
 

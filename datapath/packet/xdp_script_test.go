@@ -36,6 +36,7 @@ var states = []string{"none", "syn", "established", "closing", "closed"}
 //	age N                                  everything known is N seconds older
 //	rest N                                 N milliseconds of what limits sources pass
 //	events                                 forget those so far
+//	port NAME mtu=                         the port's interface has that MTU
 //	hear EVENT...                          only those are wanted from now on
 //	forget ways                            the kernel is asked again
 //
@@ -286,6 +287,10 @@ func (s *script) do(t *testing.T, word, rest string) error {
 			}
 		}
 		s.set(t, directorSetting{Events: events})
+	case "port":
+		p := get[directorPort](t, s.directorMaps.Ports, s.ports[plain[0]])
+		p.Mtu = uint16(n("mtu", 0))
+		put(t, s.directorMaps.Ports, s.ports[plain[0]], p)
 	case "forget":
 		s.epoch++
 		s.set(t, directorSetting{Events: 1<<31 - 1})
