@@ -68,7 +68,7 @@ type Override struct {
 type Pool struct {
 	Name        string
 	Nodes       []string     `key:"nodes,required" eg:"t1" count:"1..4096" ref:"nodes" doc:"The pool's nodes, all with the role traffic."`
-	Port        uint16       `key:"port,required" eg:"8080" doc:"Where the application listens, on the first address of each node. With dispatch dr and tunnel packets keep their port: there the application listens on the ports of the VIP, this one among them; the built-in web server does so by itself."`
+	Port        uint16       `key:"port,required" eg:"8080" doc:"Where the application listens, on the first address of each node. With dispatch dr and tunnel packets keep their port: there the application listens on the ports of the VIP, this one among them; with nat on the node's address of the VIP's family. The built-in web server does so by itself."`
 	Check       string       `key:"check" eg:"page" ref:"checks" doc:"How the application is asked whether it works. Without a check, an application that something else runs is asked for a TCP connection."`
 	Limit       int          `key:"limit" default:"0" range:"1..1000000" zero:"no limit" doc:"The most requests (http) or connections (tcp, udp, and with dispatch in the kernel) that one node has at a time."`
 	Application *Application `key:"application" doc:"What Muster starts on each node. Without it, something else runs the application."`

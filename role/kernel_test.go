@@ -112,7 +112,8 @@ func TestTheKernelsPartOfTheFile(t *testing.T) {
 		Addresses: f.Node("d1").Addresses, Forward: true, Answer: []netip.Addr{addr("10.0.0.100"), addr("fd00::100"), addr("fd00::101"), addr("10.0.0.103")},
 	})
 	same("what d2 answers for", answers(f, f.Node("d2"), served), vip.Want{Addresses: f.Node("d2").Addresses, Forward: true})
-	same("where the built-in server listens", vipsFor(f, f.Pool("web")), []netip.AddrPort{port("10.0.0.100:80"), port("10.0.0.100:81"), port("10.0.0.100:8080")})
+	same("where the built-in server listens", directAddrs(f, f.Node("t1"), f.Pool("web")), []netip.AddrPort{port("10.0.0.100:80"), port("10.0.0.100:81"), port("10.0.0.100:8080")})
+	same("with nat", directAddrs(f, f.Node("t1"), f.Pool("far")), []netip.AddrPort{port("[fd00::100]:80"), port("[fd00::11]:80")})
 	f.VIPs = config.VIPsLeave
 	same("what d1 answers for when something else does", answers(f, f.Node("d1"), served), vip.Want{Addresses: f.Node("d1").Addresses, Forward: true})
 }

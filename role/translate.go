@@ -143,7 +143,7 @@ func plansOf(f *config.File, self *config.Node) []plan {
 		switch {
 		case a != nil && a.Serve != nil:
 			one.Serve = serveOf(a.Serve, self, at, drainOf(f))
-			one.Serve.VIPs = vipsFor(f, p)
+			one.Serve.VIPs = directAddrs(f, self, p)
 		case a != nil && a.Run != nil:
 			one.Run = runOf(a.Run)
 		}
@@ -280,19 +280,28 @@ func packetConfig(f *config.File, self *config.Node, key wire.Key) packet.Config
 	}
 }
 
-// vipsFor are the addresses and ports of the VIPs at which the built-in server of a pool is asked on a node itself.
-func vipsFor(f *config.File, p *config.Pool) []netip.AddrPort {
+// directAddrs are where the built-in server of a pool is asked on a node by packets that are dispatched to it: at VIPs, or
+// with nat at its address of the VIP's family.
+func directAddrs(f *config.File, self *config.Node, p *config.Pool) []netip.AddrPort {
 	var list []netip.AddrPort
+	add := func(a netip.AddrPort) {
+		if a.Port() == 0 {
+			a = netip.AddrPortFrom(a.Addr(), p.Port)
+		}
+		if a != p.Address(self) {
+			list = union(list, []netip.AddrPort{a})
+		}
+	}
 	for i := range f.Services {
 		s := &f.Services[i]
-		if s.Pool != p.Name || !s.Dispatch.Direct() || s.Kind == cluster.UDP {
-			continue
-		}
-		for _, a := range s.Addresses() {
-			if a.Port() == 0 {
-				a = netip.AddrPortFrom(a.Addr(), p.Port)
+		switch at, ok := f.AddressFor(self, self, s); {
+		case s.Pool != p.Name || s.Kind == cluster.UDP:
+		case s.Dispatch.Direct():
+			for _, a := range s.Addresses() {
+				add(a)
 			}
-			list = union(list, []netip.AddrPort{a})
+		case s.Dispatch == cluster.NAT && ok:
+			add(packetsTo(s, p, at))
 		}
 	}
 	return list
