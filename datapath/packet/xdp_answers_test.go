@@ -8,15 +8,16 @@ import (
 	"net/netip"
 )
 
-// judgeAnswer looks at what the director itself says to a client: a reset, or an ICMP error.
+// judgeAnswer looks at what the director itself says to a client, from the VIP, or to a node, from its own address: a reset,
+// or an ICMP error.
 func (o *oracle) judgeAnswer(port string, in []byte, r reading, v verdict, out []byte, q reading) error {
 	back := v == sent && bytes.Equal(out[:6], in[6:12]) && bytes.Equal(out[6:12], in[:6])
 	if err := o.judgeFrame(port, v, out, q, places["router"].mac, "me", 0); err != nil && !back {
 		return err
 	}
 	switch {
-	case q.src != r.dst || q.headResidue(out) != 0 || q.residue(out) != 0:
-		return errors.New("the answer is not from the VIP, or its checksum is wrong")
+	case q.src != r.dst && !own(q.src) || q.headResidue(out) != 0 || q.residue(out) != 0:
+		return errors.New("the answer is from somebody else, or its checksum is wrong")
 	case q.end != len(out):
 		return fmt.Errorf("the answer has %d bytes, its header counts %d", len(out), q.end)
 	case q.fragment || q.extended > 0 || q.hops < 60:
