@@ -1,8 +1,10 @@
 package packet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -233,18 +235,31 @@ func (f *Forwarder) writeEntries(want map[directorFront]directorService) (err er
 			}
 		}
 	}()
-	for k, e := range want {
+	keys := slices.SortedFunc(maps.Keys(want), func(a, b directorFront) int { return cmp.Compare(want[a].Id, want[b].Id) })
+	replaced := uint32(0) // the service whose entry was replaced last
+	for _, k := range keys {
 		old, had := was[k]
-		if had && old == e {
+		if had && old == want[k] {
 			continue
 		}
-		if err := m.Put(k, e); err != nil {
+		// The kernel writes a value where the last one that was replaced had been, and a packet may still be reading that:
+		// it may find another front of its service there, but not another service.
+		if replaced != 0 && replaced != want[k].Id {
+			if err := f.kernel.settle(); err != nil {
+				return err
+			}
+			replaced = 0
+		}
+		if err := m.Put(k, want[k]); err != nil {
 			return err
 		}
 		done = append(done, k)
-		if had { // the kernel uses the memory of the old value for the next one: nobody may be reading it then
-			if err := f.kernel.settle(); err != nil {
-				return err
+		if had {
+			replaced = want[k].Id
+			if old.Id != replaced {
+				if err := f.kernel.settle(); err != nil {
+					return err
+				}
 			}
 		}
 	}

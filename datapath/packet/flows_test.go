@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -226,14 +227,15 @@ type world struct {
 	client *far
 	nodes  [2]*far
 	table  *cluster.Table
+	stop   func()
 }
 
 func newWorld(t *testing.T, lost Lost) *world {
 	t.Helper()
-	return newWorldThat(t, lost, nil)
+	return newWorldWith(t, lost, Config{})
 }
 
-func newWorldThat(t *testing.T, lost Lost, happened func([]Event)) *world {
+func newWorldWith(t *testing.T, lost Lost, cfg Config) *world {
 	t.Helper()
 	w := &world{client: newFar(t, "dir9", "10.7.9.1/24", "10.7.9.2/24")}
 	w.nodes[0] = newFar(t, "dir1", "10.7.1.1/24", "10.7.1.11/24")
@@ -241,7 +243,8 @@ func newWorldThat(t *testing.T, lost Lost, happened func([]Event)) *world {
 	for _, port := range []string{"dir9", "dir1", "dir2"} {
 		fine(t, os.WriteFile("/proc/sys/net/ipv4/conf/"+port+"/forwarding", []byte("1"), 0))
 	}
-	w.f = newForwarder(t, Config{Interfaces: []string{"dir9", "dir1", "dir2"}, Happened: happened})
+	cfg.Interfaces = []string{"dir9", "dir1", "dir2"}
+	w.f = newForwarder(t, cfg)
 	// Frames that are redirected natively reach the other end only when that polls.
 	for _, m := range append([]*far{w.client}, w.nodes[:]...) {
 		m.do(func() { passAll(t); noOffload(t) })
@@ -260,7 +263,7 @@ func newWorldThat(t *testing.T, lost Lost, happened func([]Event)) *world {
 	w.web.Lost = lost
 	fine(t, w.f.Apply([]Service{w.web}))
 	fine(t, w.f.SetTable("web", w.table))
-	start(t, w.f)
+	w.stop = start(t, w.f)
 	until(t, "all next hops are known", func() bool {
 		list, err := neighbours()
 		fine(t, err)
@@ -409,13 +412,44 @@ func TestAChangeOfTheServicesLeavesConnectionsAlone(t *testing.T) {
 	say(t, b)
 }
 
+func TestConnectionsOutliveTheProcess(t *testing.T) {
+	pin := filepath.Join(bpffs, t.Name())
+	t.Cleanup(func() { fine(t, Detach(pin)) })
+	w := newWorldWith(t, Move, Config{Pin: pin})
+	a, b := w.dial(t), w.dial(t)
+	for i, flows := range []int{4096, 4096, 8192} { // the last one cannot take the maps over
+		w.stop()
+		say(t, a)
+		say(t, b)
+		cfg := w.f.cfg
+		cfg.Flows = flows
+		f, err := New(cfg, testLog(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		say(t, a)
+		fine(t, f.Apply([]Service{w.web}))
+		say(t, b)
+		w.f, w.stop = f, start(t, f)
+		say(t, a)
+		fine(t, f.SetTable("web", w.table))
+		until(t, "the next one has them all", func() bool {
+			return w.table.Shares[0].Live.Active.Load()+w.table.Shares[1].Live.Active.Load() == int64(2+i) && f.attached()
+		})
+		say(t, a)
+		say(t, b)
+		say(t, w.dial(t))
+		w.table = tableOf("rr", "10.7.1.11", "10.7.2.11")
+	}
+}
+
 func TestEventsTellOfFlows(t *testing.T) {
 	told := make(chan Event, 64)
-	w := newWorldThat(t, Move, func(list []Event) {
+	w := newWorldWith(t, Move, Config{Happened: func(list []Event) {
 		for _, e := range list {
 			told <- e
 		}
-	})
+	}})
 	c := w.dial(t)
 	fine(t, c.Close())
 	for _, want := range []EventKind{Began, Confirmed, Ended} {

@@ -109,6 +109,9 @@ func (f *Forwarder) open() (err error) {
 			}
 			if err := fits(spec, named, book); err == nil {
 				pinned, f.pins.set = named, set
+				if err := f.pins.forgetOthers(); err != nil {
+					return err
+				}
 			} else if f.old, err = newOldSet(set, named, book); err != nil {
 				return err
 			}

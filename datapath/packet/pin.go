@@ -185,6 +185,15 @@ func (p *pins) keep(k *kernel) error {
 	return p.forget(list)
 }
 
+// forgetOthers removes what a process that ended in the middle of a change left behind.
+func (p *pins) forgetOthers() error {
+	list, err := p.sets()
+	if err != nil {
+		return err
+	}
+	return p.forget(slices.DeleteFunc(list, func(n int) bool { return n == p.set }))
+}
+
 // forget removes sets. The book goes first: what is left of a set is not taken for one.
 func (p *pins) forget(list []int) error {
 	var errs []error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -164,15 +165,26 @@ func forwarding(name string, family string) bool {
 	return err == nil && strings.TrimSpace(string(b)) == "1"
 }
 
-// families are those of the services' addresses and nodes, as /proc calls them.
+// families are those of the nodes, to which there must be a route, as /proc calls them; before there are any, those of the
+// services.
 func (f *Forwarder) families() (list []string) {
-	for fr := range f.fronts {
+	add := func(a netip.Addr) {
 		family := "ipv4"
-		if fr.VIP.Is6() {
+		if a.Is6() {
 			family = "ipv6"
 		}
 		if !slices.Contains(list, family) {
 			list = append(list, family)
+		}
+	}
+	for _, n := range f.nodes {
+		if n != nil {
+			add(n.at.Addr())
+		}
+	}
+	if len(list) == 0 {
+		for fr := range f.fronts {
+			add(fr.VIP)
 		}
 	}
 	slices.Sort(list)

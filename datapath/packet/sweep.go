@@ -164,7 +164,7 @@ func (f *Forwarder) endSweep(brooms []*broom, t *tally) {
 		}
 		f.mend(n.place, t)
 		switch {
-		case !n.retired || t.any[n.place]:
+		case !n.retired || t.any[n.place] || n.service.table == nil: // without a table of ours, new flows go by the last process's
 			n.quiet = 0
 		case n.quiet == 0:
 			n.quiet++
