@@ -60,15 +60,15 @@ func (h *Host) tell() (next time.Time, some bool) {
 
 // notePorts notes the ports. One that can carry frames again has its VIPs announced: who was on its LAN may have been
 // somebody else meanwhile. The caller holds mu.
-func (h *Host) notePorts(list []port) {
+func (h *Host) notePorts(list []Port) {
 	for _, p := range list {
-		i := slices.IndexFunc(h.ports, func(old port) bool { return old.index == p.index })
-		if i < 0 || h.ports[i].up || !p.up {
+		i := slices.IndexFunc(h.ports, func(old Port) bool { return old.Index == p.Index })
+		if i < 0 || h.ports[i].Up || !p.Up {
 			continue
 		}
 		for _, v := range h.seen.Answer {
-			if at, ok := of(list, v); ok && at.index == p.index {
-				h.announce(netset.Address{Link: p.name, Addr: v})
+			if at, ok := PortOf(list, v); ok && at.Index == p.Index {
+				h.announce(netset.Address{Link: p.Name, Addr: v})
 			}
 		}
 	}

@@ -108,19 +108,19 @@ func TestAnotherMachineHasTheVIP(t *testing.T) {
 }
 
 func TestThePortOfAVIP(t *testing.T) {
-	list := []port{
-		{name: "a", addrs: []netip.Addr{node6}, nets: []netip.Prefix{netip.MustParsePrefix("fd07:1::21/64")}},
-		{name: "b", addrs: []netip.Addr{node4}, nets: []netip.Prefix{netip.MustParsePrefix("10.7.1.21/24"), netip.MustParsePrefix("10.9.0.1/32")}},
-		{name: "c", addrs: []netip.Addr{netip.MustParseAddr("10.7.2.21")}, nets: []netip.Prefix{netip.MustParsePrefix("10.7.2.21/24")}},
+	list := []Port{
+		{Name: "a", Addrs: []netip.Addr{node6}, Nets: []netip.Prefix{netip.MustParsePrefix("fd07:1::21/64")}},
+		{Name: "b", Addrs: []netip.Addr{node4}, Nets: []netip.Prefix{netip.MustParsePrefix("10.7.1.21/24"), netip.MustParsePrefix("10.9.0.1/32")}},
+		{Name: "c", Addrs: []netip.Addr{netip.MustParseAddr("10.7.2.21")}, Nets: []netip.Prefix{netip.MustParsePrefix("10.7.2.21/24")}},
 	}
 	for vip, want := range map[string]string{
 		"10.7.1.100": "b", "10.7.2.100": "c", "fd07:1::100": "a", "10.9.0.1": "b", "192.0.2.1": "b", "2001:db8::1": "a",
 	} {
-		if got, ok := of(list, netip.MustParseAddr(vip)); !ok || got.name != want {
-			t.Errorf("%s: port %s, want %s", vip, got.name, want)
+		if got, ok := PortOf(list, netip.MustParseAddr(vip)); !ok || got.Name != want {
+			t.Errorf("%s: port %s, want %s", vip, got.Name, want)
 		}
 	}
-	if _, ok := of(nil, vip4); ok {
+	if _, ok := PortOf(nil, vip4); ok {
 		t.Error("a VIP has a port, though there is none")
 	}
 }

@@ -36,7 +36,7 @@ type Host struct {
 	mu       sync.Mutex // held while something is done, which may take as long as Config.Probe
 	journal  *netset.Journal
 	want     Want
-	ports    []port
+	ports    []Port
 	programs *programs // nil: no tunnels are wanted
 	due      []news
 	times    map[netset.Setting]uint64
@@ -106,15 +106,15 @@ func (w Want) check() error {
 
 // make makes the network as wanted. The caller holds mu.
 func (h *Host) make() error {
-	list, missing := ports(h.want.Addresses, h.ports)
+	list, missing := h.want.ports(h.ports)
 	if empty := !h.want.Forward && len(h.want.Answer)+len(h.want.Accept)+len(h.want.Return) == 0; empty {
 		list, missing = nil, nil
 	}
 	errs := []error{missing}
 	h.notePorts(list)
 	for _, p := range list {
-		if !p.up {
-			errs = append(errs, fmt.Errorf("port %s has no carrier: plug it in, or ip link set %s up", p.name, p.name))
+		if !p.Up {
+			errs = append(errs, fmt.Errorf("port %s has no carrier: plug it in, or ip link set %s up", p.Name, p.Name))
 		}
 	}
 
@@ -198,11 +198,11 @@ func (h *Host) answerable(settings []netset.Setting) (kept []netset.Setting, err
 }
 
 func (h *Host) up(link string) bool {
-	return slices.ContainsFunc(h.ports, func(p port) bool { return p.name == link && p.up })
+	return slices.ContainsFunc(h.ports, func(p Port) bool { return p.Name == link && p.Up })
 }
 
 // makeTunnels has tunnels unpacked, or not. The caller holds mu.
-func (h *Host) makeTunnels(list []port) error {
+func (h *Host) makeTunnels(list []Port) error {
 	in := h.want.inside(list)
 	if len(in.vips) == 0 {
 		return h.endTunnels()
@@ -272,8 +272,8 @@ func (h *Host) again(wereDown map[int]bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.ports {
-		if wereDown[0] || wereDown[h.ports[i].index] {
-			h.ports[i].up = false
+		if wereDown[0] || wereDown[h.ports[i].Index] {
+			h.ports[i].Up = false
 		}
 	}
 	before := h.seen.Problem

@@ -21,7 +21,7 @@ const (
 
 // settings are all that a machine with these ports needs, in the order in which they are to be made: what keeps the
 // machine silent about a VIP comes before the VIP.
-func (w Want) settings(list []port, tables *tables) []netset.Setting {
+func (w Want) settings(list []Port, tables *tables) []netset.Setting {
 	var out []netset.Setting
 	add := func(s ...netset.Setting) {
 		for _, s := range s {
@@ -33,13 +33,13 @@ func (w Want) settings(list []port, tables *tables) []netset.Setting {
 	if len(w.Accept) > 0 {
 		add(quiet("all")...)
 		for _, p := range list {
-			add(quiet(p.name)...)
+			add(quiet(p.Name)...)
 		}
 	}
 	if len(w.Accept)+len(w.Return) > 0 {
 		for _, p := range list {
 			// What comes from a director has a client's source, whose way out may be another port.
-			add(netset.Conf("ipv4", p.name, "rp_filter", 2, netset.IfOneAll))
+			add(netset.Conf("ipv4", p.Name, "rp_filter", 2, netset.IfOneAll))
 		}
 	}
 	if w.Forward {
@@ -53,8 +53,8 @@ func (w Want) settings(list []port, tables *tables) []netset.Setting {
 		}
 	}
 	for _, v := range w.Answer {
-		if p, ok := of(list, v); ok {
-			add(netset.Address{Link: p.name, Addr: v})
+		if p, ok := PortOf(list, v); ok {
+			add(netset.Address{Link: p.Name, Addr: v})
 		}
 	}
 	add(w.returns(list, tables)...)
@@ -70,28 +70,34 @@ func quiet(link string) []netset.Setting {
 }
 
 // forward has a port let packets through. IPv6 would have it forget its routers with that, unless accept_ra is 2 by then.
-func (w Want) forward(p port) []netset.Setting {
+func (w Want) forward(p Port) []netset.Setting {
 	var out []netset.Setting
-	if p.has(false) {
-		out = append(out, netset.Conf("ipv4", p.name, "forwarding", 1, netset.Always))
+	if w.speaks(false) && p.has(false) {
+		out = append(out, netset.Conf("ipv4", p.Name, "forwarding", 1, netset.Always))
 	}
-	if p.has(true) {
+	if w.speaks(true) && p.has(true) {
 		out = append(out,
-			netset.Conf("ipv6", p.name, "accept_ra", 2, netset.IfOne),
-			netset.Conf("ipv6", p.name, "forwarding", 1, netset.Always))
+			netset.Conf("ipv6", p.Name, "accept_ra", 2, netset.IfOne),
+			netset.Conf("ipv6", p.Name, "forwarding", 1, netset.Always))
 	}
 	return out
 }
 
+// speaks says whether the node or its VIPs have addresses of the family.
+func (w Want) speaks(v6 bool) bool {
+	is := func(a netip.Addr) bool { return a.Is6() == v6 }
+	return slices.ContainsFunc(w.Addresses, is) || slices.ContainsFunc(w.Answer, is)
+}
+
 // returns are the rules that have answers go back through directors.
-func (w Want) returns(list []port, tables *tables) []netset.Setting {
+func (w Want) returns(list []Port, tables *tables) []netset.Setting {
 	var routes, rules []netset.Setting
 	for _, r := range w.Return {
-		i := slices.IndexFunc(list, func(p port) bool { return slices.Contains(p.addrs, r.Addr.Addr()) })
+		i := slices.IndexFunc(list, func(p Port) bool { return slices.Contains(p.Addrs, r.Addr.Addr()) })
 		if i < 0 || slices.Contains(w.Addresses, r.Via) || slices.Contains(w.Answer, r.Via) {
 			continue // the port is missing, which is said elsewhere; or this machine is the director
 		}
-		route := netset.Route{Via: r.Via, Link: list[i].name, Src: r.Addr.Addr()}
+		route := netset.Route{Via: r.Via, Link: list[i].Name, Src: r.Addr.Addr()}
 		route.Table = tables.of(route)
 		routes = append(routes, route)
 
@@ -135,7 +141,7 @@ func (w Want) returns(list []port, tables *tables) []netset.Setting {
 // tables gives each route a table, the one that it had before if it is in the journal.
 type tables struct {
 	had   []netset.Setting
-	taken func(table int) bool // by somebody else
+	taken func(table int) bool // for other routes
 	given []netset.Route
 }
 
@@ -182,11 +188,13 @@ func (t Tunnel) Overhead(v6 bool) int {
 }
 
 // mss is the most that a client's segment may carry to a VIP so that it fits the ports with the tunnel around it.
-func (w Want) mss(a Accept, list []port) uint16 {
+func (w Want) mss(a Accept, list []Port) uint16 {
 	mtu, v6 := 1<<16-1, false
 	for _, p := range list {
-		mtu = min(mtu, p.mtu)
-		v6 = v6 || p.has(true)
+		mtu = min(mtu, p.MTU)
+	}
+	for _, own := range w.Addresses {
+		v6 = v6 || own.Is6()
 	}
 	heads := 20 + 20 // IP's and TCP's
 	if a.VIP.Is6() {

@@ -41,8 +41,8 @@ func (h *Host) Status() Status {
 	}
 	t := &Tunnels{NotDone: map[Fate]uint64{}}
 	for _, p := range h.ports {
-		if h.programs.links["in-"+p.name] != nil {
-			t.Ports = append(t.Ports, p.name)
+		if h.programs.links["in-"+p.Name] != nil {
+			t.Ports = append(t.Ports, p.Name)
 		}
 	}
 	packets, bytes, err := h.programs.figures()

@@ -123,7 +123,7 @@ func addrs(list []netip.Addr) []decapAddr {
 
 // attach has the programs work on the ports, and on no others. Those of an earlier process are replaced in one step:
 // no packet meets none of them.
-func (p *programs) attach(list []port) error {
+func (p *programs) attach(list []Port) error {
 	var errs []error
 	wanted := map[string]bool{}
 	for _, on := range list {
@@ -132,10 +132,10 @@ func (p *programs) attach(list []port) error {
 			program *ebpf.Program
 			kind    ebpf.AttachType
 		}{{"in", p.Unwrap, ebpf.AttachTCXIngress}, {"out", p.Clamp, ebpf.AttachTCXEgress}} {
-			name := one.name + "-" + on.name
+			name := one.name + "-" + on.Name
 			wanted[name] = true
 			if err := p.place(name, on, one.program, one.kind); err != nil {
-				errs = append(errs, fmt.Errorf("unpack tunnels on %s: %w", on.name, err))
+				errs = append(errs, fmt.Errorf("unpack tunnels on %s: %w", on.Name, err))
 			}
 		}
 	}
@@ -148,9 +148,9 @@ func (p *programs) attach(list []port) error {
 	return errors.Join(append(errs, unpin(p.pin, wanted))...)
 }
 
-func (p *programs) place(name string, on port, program *ebpf.Program, kind ebpf.AttachType) error {
+func (p *programs) place(name string, on Port, program *ebpf.Program, kind ebpf.AttachType) error {
 	l := p.links[name]
-	if l != nil && portOf(l) == on.index {
+	if l != nil && portOf(l) == on.Index {
 		return nil
 	}
 	if l != nil { // the interface was replaced by another of its name
@@ -161,7 +161,7 @@ func (p *programs) place(name string, on port, program *ebpf.Program, kind ebpf.
 	if err != nil {
 		return err
 	}
-	if l != nil && portOf(l) == on.index {
+	if l != nil && portOf(l) == on.Index {
 		if err := l.Update(program); err != nil {
 			return fmt.Errorf("replace the program of an earlier process: %w", err)
 		}
@@ -175,7 +175,7 @@ func (p *programs) place(name string, on port, program *ebpf.Program, kind ebpf.
 		l.Close()
 	}
 	// Ahead of other people's programs on the way in: they see what clients sent.
-	opts := link.TCXOptions{Interface: on.index, Program: program, Attach: kind}
+	opts := link.TCXOptions{Interface: on.Index, Program: program, Attach: kind}
 	if kind == ebpf.AttachTCXIngress {
 		opts.Anchor = link.Head()
 	}
@@ -239,7 +239,7 @@ func key(a netip.Addr) decapAddr {
 }
 
 // inside is what the programs have to know for a Want.
-func (w Want) inside(list []port) inside {
+func (w Want) inside(list []Port) inside {
 	in := inside{own: w.Addresses, directors: w.Directors, vips: map[netip.Addr]uint16{}}
 	for _, a := range w.Accept {
 		if a.Tunnel == None {

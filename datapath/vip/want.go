@@ -18,8 +18,10 @@ type Config struct {
 
 // A Want is what a machine's network shall be like. The zero Want wants nothing: all is as it was found.
 type Want struct {
-	// Addresses are the node's own, one per LAN. The interfaces that have them are its ports.
+	// Addresses are the node's own, one per LAN and family. The interfaces that have them are its ports.
 	Addresses []netip.Addr
+	// Interfaces are further ports, by their names.
+	Interfaces []string
 
 	// Forward has the ports let packets through, without which the kernel names no next hop (bpf_fib_lookup): a director
 	// wants it, whether it answers for a VIP yet or not.

@@ -70,6 +70,13 @@ func Open(path string) (*Journal, error) {
 	return &Journal{path: path, lock: lock, entries: entries}, nil
 }
 
+// Read reads the settings in a journal, which may be in use. One that is not there has none.
+func Read(path string) ([]Setting, error) {
+	entries, err := load(path)
+	j := Journal{entries: entries}
+	return j.Settings(), err
+}
+
 // Close lets go of the journal; what it holds stays to be undone.
 func (j *Journal) Close() error { return j.lock.Close() }
 
