@@ -2,24 +2,18 @@ package bench
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
-	"strings"
-	"text/tabwriter"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"muster/cluster"
 	"muster/datapath/packet"
-	"muster/lab/plot"
 	"muster/lab/testbed"
 )
 
@@ -121,56 +115,6 @@ func Packet(ctx context.Context, opt PacketOptions) (*PacketResult, error) {
 	return r, nil
 }
 
-const packetPort = "port0"
-
-// packetHost is an address of the network, of either family.
-func packetHost(family, n int) netip.Addr {
-	if family == 4 {
-		return netip.AddrFrom4([4]byte{10, 7, 1, byte(n)})
-	}
-	return netip.AddrFrom16([16]byte{0: 0xfd, 1: 7, 3: 1, 15: byte(n)})
-}
-
-// packetNodes is how many nodes each service has.
-const packetNodes = 16
-
-// packetGround is a director's network: one port, nodes whose addresses are known, and clients behind a router.
-func packetGround(space, far *testbed.Space) (port int, err error) {
-	var own []netip.Prefix
-	own = append(own, netip.PrefixFrom(packetHost(4, 2), 24), netip.PrefixFrom(packetHost(6, 2), 64))
-	if err := testbed.Cable(testbed.Port{Space: space, Name: packetPort, Addresses: own}, testbed.Port{Space: far, Name: "far"}); err != nil {
-		return 0, err
-	}
-	for _, s := range []string{"ipv4/conf/all/forwarding", "ipv6/conf/all/forwarding"} {
-		if err := os.WriteFile("/proc/sys/net/"+s, []byte("1"), 0o644); err != nil {
-			return 0, err
-		}
-	}
-	link, err := netlink.LinkByName(packetPort)
-	if err != nil {
-		return 0, err
-	}
-	port = link.Attrs().Index
-	for _, family := range []int{4, 6} {
-		for i := range packetNodes + 1 { // the last one is the router
-			at := packetHost(family, 100+i)
-			err := netlink.NeighSet(&netlink.Neigh{
-				LinkIndex: port, State: netlink.NUD_PERMANENT, IP: at.AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, byte(i)},
-			})
-			if err != nil {
-				return 0, fmt.Errorf("neighbour %s: %w", at, err)
-			}
-		}
-		bits := packetHost(family, 0).BitLen()
-		all := &net.IPNet{IP: make(net.IP, bits/8), Mask: net.CIDRMask(0, bits)}
-		err := netlink.RouteAdd(&netlink.Route{Dst: all, Gw: packetHost(family, 100+packetNodes).AsSlice(), LinkIndex: port})
-		if err != nil {
-			return 0, fmt.Errorf("route to clients: %w", err)
-		}
-	}
-	return port, nil
-}
-
 // packetKinds are the ways of dispatch, each with services at a port of the VIP.
 var packetKinds = []struct {
 	name     string
@@ -227,34 +171,6 @@ func (r *PacketResult) prepare(opt PacketOptions, f *packet.Forwarder, port int)
 	return trials, f.Attach() // which tells the program of the port
 }
 
-// packetTable gives each node its turn.
-func packetTable(s packet.Service) *cluster.Table {
-	family, port := 4, uint16(8000)
-	if s.Fronts[0].VIP.Is6() {
-		family = 6
-	}
-	t := &cluster.Table{Pool: "web", Schedule: "wrr"}
-	for i := range packetNodes {
-		at := netip.AddrPortFrom(packetHost(family, 100+i), port)
-		t.Shares = append(t.Shares, cluster.Share{Node: fmt.Sprintf("t%d", i+1), Addr: at, Weight: 100, Live: &cluster.Live{}})
-		t.Slots = append(t.Slots, uint16(i))
-	}
-	return t
-}
-
-// segment is a frame with TCP and no data. Measure has the checksums right.
-func segment(to net.HardwareAddr, from netip.Addr, vip netip.AddrPort, flags byte) []byte {
-	b := append(append([]byte(nil), to...), 2, 0, 0, 0, 1, packetNodes) // from the router
-	if from.Is4() {
-		b = append(b, 8, 0, 0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0)
-	} else {
-		b = append(b, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, 6, 64)
-	}
-	b = append(append(b, from.AsSlice()...), vip.Addr().AsSlice()...)
-	b = binary.BigEndian.AppendUint16(append(b, 0, 0), vip.Port())
-	return append(b, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0, 0, 0, 0, 0, 0)
-}
-
 // measure goes through the trials round by round.
 func (r *PacketResult) measure(ctx context.Context, opt PacketOptions, f *packet.Forwarder, trials []packetTrial) error {
 	figures := make([][]float64, len(trials))
@@ -307,61 +223,4 @@ func median(v []float64) float64 {
 	v = slices.Clone(v)
 	slices.Sort(v)
 	return float64(int((v[(len(v)-1)/2]+v[len(v)/2])/2*10+0.5)) / 10 // a tenth of a nanosecond is noise already
-}
-
-// release is the kernel's version.
-func release() string {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
-}
-
-// Table prints the figures, and the goals beside them.
-func (r *PacketResult) Table(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "dispatch\tfamily\tknown flow\tone of 32,768\tnew flow\tnew, no room\t")
-	for _, d := range r.Detail {
-		fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t\n", d.Kind, d.Family, d.Known, d.Many, d.New, d.Flood)
-	}
-	fmt.Fprintf(t, "goal (P2)\t\t<= %.0f\t\t<= %.0f\t\t\n", r.Goals.Known, r.Goals.New)
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(w, "\nNanoseconds a packet in the program, medians of %d rounds; %.0f more to bring it there are taken off.\n"+
-		"Linux %s, %s; the program has %d instructions.\n", r.Rounds, r.Detail[0].Frame, r.Kernel, r.CPU, r.Program.Instructions)
-	return err
-}
-
-// Plot draws the figures.
-func (r *PacketResult) Plot(file string) error {
-	var groups []string
-	var known, fresh plot.Series
-	known.Name, fresh.Name = "known flow", "new flow"
-	for _, d := range r.Detail {
-		groups = append(groups, d.Kind+" "+d.Family)
-		known.Y, fresh.Y = append(known.Y, d.Known), append(fresh.Y, d.New)
-	}
-	half := len(groups) / 2
-	panel := func(from, to int) plot.Panel {
-		k, f := known, fresh
-		k.Y, f.Y = k.Y[from:to], f.Y[from:to]
-		return plot.Panel{Title: "A packet in the kernel", Y: "ns", Groups: groups[from:to], Series: []plot.Series{k, f}}
-	}
-	return plot.Write(file, panel(0, half), panel(half, len(groups)))
-}
-
-// processor is the machine's, as the kernel names it.
-func processor() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
-		}
-	}
-	return ""
 }
