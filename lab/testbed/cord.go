@@ -106,26 +106,31 @@ func (n *network) fit(j *Jack, near *Space, w shape) error {
 	return seen(j, near)
 }
 
-// seen waits until the machine's port has noticed that there is another end. The kernel may take up to a second to tell
-// (net/core/link_watch.c), and drops frames until then.
+// seen waits until the machine's port has noticed that there is another end.
 func seen(j *Jack, near *Space) error {
 	h, err := near.handle()
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	return working(h, j.Name)
+}
+
+// working waits until a port does. The kernel may take up to a second to notice that there is another end
+// (net/core/link_watch.c), and drops frames until then.
+func working(h *netlink.Handle, name string) error {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
-	for until := time.Now().Add(2 * time.Second); time.Now().Before(until); <-again.C {
-		port, err := h.LinkByName(j.Name)
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); <-again.C {
+		port, err := h.LinkByName(name)
 		if err != nil {
-			return fmt.Errorf("find %s: %w", j.Name, err)
+			return fmt.Errorf("find %s: %w", name, err)
 		}
-		if a := port.Attrs(); a.OperState == netlink.OperUp || a.Flags&net.FlagUp == 0 { // somebody on the machine took it down
+		if a := port.Attrs(); a.OperState == netlink.OperUp || a.Flags&net.FlagUp == 0 { // somebody took it down
 			return nil
 		}
 	}
-	return fmt.Errorf("port %s does not come up", j.Name)
+	return fmt.Errorf("port %s does not come up", name)
 }
 
 // lose has the port lose the frames that are to be lost.
@@ -192,6 +197,11 @@ func (n *network) spliceTo(h *netlink.Handle, port netlink.Link, pair *netlink.V
 	}
 	if err != nil {
 		return fmt.Errorf("put a relay into the cable: %w", err)
+	}
+	for _, name := range []string{spliced(j.far), entry(j.far)} {
+		if err := working(h, name); err != nil {
+			return err
+		}
 	}
 	c.relay, err = newRelay(c.index, pair.Index)
 	c.bridged = far.Attrs().Index

@@ -21,8 +21,9 @@ import (
 // hierarchy (cgroup v2) or in one each (v1).
 type group struct {
 	v2       bool
-	cpu, acc string     // directories; the same in v2
-	members  []*os.File // whoever writes 0 to all of them has joined
+	cpu, acc string            // directories; the same in v2
+	members  []*os.File        // whoever writes 0 to all of them has joined
+	seen     map[string]string // where the machine sees the directories: as proc_pid_cgroup(5) names them
 }
 
 // period is the time in which a machine may use its part of the processors: short, so that a machine that has used it up
@@ -34,8 +35,9 @@ const quotaLeast = time.Millisecond
 
 // hierarchies are where control groups are.
 type hierarchies struct {
-	v2       bool
-	cpu, acc string
+	v2               bool
+	cpu, acc         string
+	cpuRoot, accRoot string // which part of the hierarchy is there; mostly /
 }
 
 // findHierarchies reads where this machine has its control groups.
@@ -46,7 +48,7 @@ func findHierarchies() (hierarchies, error) {
 	}
 	defer f.Close()
 	var h hierarchies
-	var unified string
+	var unified, unifiedRoot string
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		// 31 23 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu (proc_pid_mountinfo(5))
 		before, after, _ := strings.Cut(lines.Text(), " - ")
@@ -57,11 +59,11 @@ func findHierarchies() (hierarchies, error) {
 		options := strings.Split(kind[2], ",")
 		switch {
 		case kind[0] == "cgroup2" && unified == "":
-			unified = at[4]
+			unified, unifiedRoot = at[4], at[3]
 		case kind[0] == "cgroup" && slices.Contains(options, "cpu") && h.cpu == "":
-			h.cpu = at[4]
+			h.cpu, h.cpuRoot = at[4], at[3]
 		case kind[0] == "cgroup" && slices.Contains(options, "cpuacct") && h.acc == "":
-			h.acc = at[4]
+			h.acc, h.accRoot = at[4], at[3]
 		}
 	}
 	if h.cpu != "" && h.acc != "" {
@@ -71,7 +73,7 @@ func findHierarchies() (hierarchies, error) {
 		return h, errors.New("find the control groups: neither cgroup v2 nor the hierarchies cpu and cpuacct of v1 are mounted; " +
 			"mount them, as systemd does")
 	}
-	return hierarchies{v2: true, cpu: unified, acc: unified}, nil
+	return hierarchies{v2: true, cpu: unified, acc: unified, cpuRoot: unifiedRoot, accRoot: unifiedRoot}, nil
 }
 
 // groupPrefix is how the control groups of labs begin; the owner's process follows, when that began, and a number.
@@ -141,8 +143,13 @@ func removeGroups(dir string) {
 // newGroup makes the group of a machine below that of its lab.
 func (h hierarchies) newGroup(lab, machine string) (*group, error) {
 	g := &group{v2: h.v2, cpu: filepath.Join(h.cpu, lab, machine), acc: filepath.Join(h.acc, lab, machine)}
+	const at = "/sys/fs/cgroup"
+	g.seen = map[string]string{
+		g.cpu: filepath.Join(at, "cpu", h.cpuRoot, lab, machine), g.acc: filepath.Join(at, "cpuacct", h.accRoot, lab, machine),
+	}
 	join := "tasks"
 	if h.v2 {
+		g.seen = map[string]string{g.cpu: filepath.Join(at, h.cpuRoot, lab, machine)}
 		join = "cgroup.procs"
 		if err := os.MkdirAll(filepath.Dir(g.cpu), 0o755); err != nil {
 			return nil, fmt.Errorf("make control group %s: %w", g.cpu, err)

@@ -134,52 +134,69 @@ func (k *keeper) inside(f func() error) error {
 	return peer.Host{Space: threshold(k.pidfd)}.Do(f)
 }
 
-// furnish gives the machine its own file systems. The directories of paths are seen there as they are here, also if they
-// are in one that is replaced.
-func (k *keeper) furnish(name, disk, hosts string, paths ...string) error {
+// A view is what a machine has in its file systems beside what it shares with this one.
+type view struct {
+	name  string
+	disk  string            // the directory that is its /var
+	hosts string            // the file that is its /etc/hosts
+	trees map[string]string // directories of this machine, and where they are to be seen there, if they are not
+}
+
+// furnish gives the machine its own file systems.
+func (k *keeper) furnish(v view) error {
 	return k.inside(func() error {
-		if err := unix.Sethostname([]byte(name)); err != nil {
+		if err := unix.Sethostname([]byte(v.name)); err != nil {
 			return fmt.Errorf("name the machine: %w", err)
 		}
-		trees := map[string]int{}
-		for _, p := range paths {
-			fd, err := unix.OpenTree(unix.AT_FDCWD, p, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+		held := map[string]int{} // before they are out of sight
+		for from := range v.trees {
+			fd, err := unix.OpenTree(unix.AT_FDCWD, from, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 			if err != nil {
-				return fmt.Errorf("look at %s: %w", p, err)
+				return fmt.Errorf("look at %s: %w", from, err)
 			}
 			defer func() { _ = unix.Close(fd) }() // it was only held
-			trees[p] = fd
+			held[from] = fd
 		}
-		for _, m := range []struct {
-			from, to, kind, data string
-			flags                uintptr
-		}{
-			{from: disk, to: "/var", flags: unix.MS_BIND},
-			{from: hosts, to: "/etc/hosts", flags: unix.MS_BIND},
-			{from: "run", to: "/run", kind: "tmpfs", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=755,size=256m"},
-			{from: "sys", to: "/sys", kind: "sysfs", flags: unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC},
-			{from: "bpf", to: "/sys/fs/bpf", kind: "bpf", flags: unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, data: "mode=700"},
-		} {
-			if _, err := os.Stat(m.to); m.from == hosts && err != nil {
-				continue // names are a convenience
-			}
-			if err := unix.Mount(m.from, m.to, m.kind, m.flags, m.data); err != nil {
-				return fmt.Errorf("mount %s on %s: %w", m.from, m.to, err)
-			}
+		if err := v.mount(); err != nil {
+			return err
 		}
-		for p, fd := range trees {
-			if _, err := os.Stat(p); err == nil {
+		for from, to := range v.trees {
+			if _, err := os.Stat(to); err == nil {
 				continue
 			}
-			if err := os.MkdirAll(p, 0o755); err != nil {
-				return fmt.Errorf("keep %s in sight: %w", p, err)
+			if err := os.MkdirAll(to, 0o755); err != nil {
+				return fmt.Errorf("have the machine see %s: %w", from, err)
 			}
-			if err := unix.MoveMount(fd, "", unix.AT_FDCWD, p, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-				return fmt.Errorf("keep %s in sight: %w", p, err)
+			if err := unix.MoveMount(held[from], "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+				return fmt.Errorf("have the machine see %s: %w", from, err)
 			}
 		}
 		return nil
 	})
+}
+
+// mount mounts what replaces this machine's. The thread is in the machine.
+func (v view) mount() error {
+	const quiet = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	for _, m := range []struct {
+		from, to, kind, data string
+		flags                uintptr
+	}{
+		{from: v.disk, to: "/var", flags: unix.MS_BIND},
+		{from: v.hosts, to: "/etc/hosts", flags: unix.MS_BIND},
+		{from: "run", to: "/run", kind: "tmpfs", flags: unix.MS_NOSUID | unix.MS_NODEV, data: "mode=755,size=256m"},
+		{from: "sys", to: "/sys", kind: "sysfs", flags: quiet},
+		{from: "groups", to: "/sys/fs/cgroup", kind: "tmpfs", flags: quiet, data: "mode=755,size=1m"},
+		{from: "bpf", to: "/sys/fs/bpf", kind: "bpf", flags: quiet, data: "mode=700"},
+	} {
+		if _, err := os.Stat(m.to); m.from == v.hosts && err != nil {
+			continue // names are a convenience
+		}
+		if err := unix.Mount(m.from, m.to, m.kind, m.flags, m.data); err != nil {
+			return fmt.Errorf("mount %s on %s: %w", m.from, m.to, err)
+		}
+	}
+	return nil
 }
 
 // makeDisk makes what a machine has in /var.

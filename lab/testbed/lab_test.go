@@ -139,6 +139,9 @@ func TestAQuotaHolds(t *testing.T) {
 			_, _ = fmt.Sscanf(line, "nr_throttled %d", &throttled) // most lines are others
 		}
 	}
+	if got := say(t, t1, "sh", "-c", "cat /sys/fs/cgroup/cpu$(sed -n 's/.*:cpu://p' /proc/self/cgroup)/cpu.cfs_quota_us"); got != "1000" {
+		t.Errorf("the machine sees a quota of %s", got)
+	}
 	if err := t1.SetCores(0); err != nil {
 		t.Error(err)
 	}

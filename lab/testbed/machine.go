@@ -59,7 +59,7 @@ func (m *Machine) boot(context.Context) (err error) {
 	}
 	k, err := startKeeper()
 	if err == nil {
-		err = k.furnish(m.Name, m.lab.disk(m.Name), m.lab.hostsFile(), m.lab.visible()...)
+		err = k.furnish(view{m.Name, m.lab.disk(m.Name), m.lab.hostsFile(), m.trees()})
 	}
 	if err != nil {
 		k.end()
@@ -67,6 +67,15 @@ func (m *Machine) boot(context.Context) (err error) {
 	}
 	m.keeper = k
 	return nil
+}
+
+// trees are the directories that the machine sees though they may be below one of its own.
+func (m *Machine) trees() map[string]string {
+	trees := maps.Clone(m.group.seen)
+	for _, dir := range m.lab.visible() {
+		trees[dir] = dir
+	}
+	return trees
 }
 
 // plug lays its cables.
