@@ -305,7 +305,7 @@ func (s *script) do(t *testing.T, word, rest string) error {
 			t.Errorf("got %d active flows, want %d", got, want)
 		}
 	case "count":
-		return s.counted(t, plain[0], set)
+		return s.figures(t, plain[0], set)
 	case "told":
 		var got []string
 		for _, e := range s.drain(t) {
@@ -415,8 +415,8 @@ func (s *script) known(t *testing.T, where string, w []string, six bool) error {
 	return nil
 }
 
-// counted compares counters of a node, or of the service.
-func (s *script) counted(t *testing.T, who string, want map[string]string) error {
+// figures compares counters of a node, or of the service.
+func (s *script) figures(t *testing.T, who string, want map[string]string) error {
 	t.Helper()
 	got := map[string]uint64{}
 	if who == "service" {
