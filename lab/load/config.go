@@ -19,6 +19,7 @@ type Config struct {
 	Connections int           // how many clients, each with one connection; 0 means 32
 	Close       bool          // one request a connection
 	Rate        float64       // open loop: requests a second over all clients; 0 means closed loop
+	InTurn      bool          // open loop: the client that has rested longest asks next, so that all connections stay in use
 	Duration    time.Duration // 0 means no end
 	Count       int64         // how many requests; 0 means no end
 	Timeout     time.Duration // longest time in which a request makes no progress; 0 means 10s

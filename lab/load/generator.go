@@ -202,10 +202,19 @@ func (g *Generator) deal() {
 			g.arm(at, now)
 			return
 		}
-		c := g.idle[len(g.idle)-1]
-		g.idle = g.idle[:len(g.idle)-1]
-		g.next(c, now)
+		g.next(g.rested(), now)
 	}
+}
+
+// rested takes the client that rested last, whose connection is warm, or with InTurn the one that did so longest.
+func (g *Generator) rested() (c *client) {
+	if g.cfg.InTurn {
+		c, g.idle = g.idle[0], g.idle[1:]
+		return c
+	}
+	last := len(g.idle) - 1
+	c, g.idle = g.idle[last], g.idle[:last]
+	return c
 }
 
 // stop lets what is under way finish.

@@ -186,6 +186,14 @@ func TestOpenLoopCountsFromWhenARequestWasDue(t *testing.T) {
 	}
 }
 
+func TestClientsAskInTurn(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	cfg := Config{Targets: []netip.AddrPort{serve(t, always(ok))}, Requests: []Request{{}}, Connections: 8, Rate: 200, Count: 32, InTurn: true}
+	if r := run(t, cfg); r.Failed != 0 || r.Connects != 8 {
+		t.Errorf("in turn: got %d connections, %v, want all 8", r.Connects, r.Failures)
+	}
+}
+
 func TestOpenLoopCountsWhatItCouldNotSend(t *testing.T) {
 	target := serve(t, func(c *net.TCPConn, r *bufio.Reader) { _, _ = io.Copy(io.Discard, r) })
 	r := run(t, Config{

@@ -50,13 +50,17 @@ func (s *Stage) dispatchedTo(ctx context.Context, name string, at netip.AddrPort
 		length /= 2
 	}
 	seen := &Seen{Result: empty(), By: map[string]*load.Result{}}
-	for _, cfg := range []load.Config{{Connections: 16, Rate: 200}, {Connections: 16, Rate: 80, Close: true}} {
+	loads := []load.Config{{Connections: 16, Rate: 200}, {Connections: 16, Rate: 80, Close: true}}
+	for _, cfg := range loads {
 		cfg.Targets, cfg.Requests, cfg.Duration = []netip.AddrPort{at}, all, length
 		r, err := s.clients.once(ctx, cfg)
 		if err != nil {
 			return err
 		}
 		join(seen.Result, r)
+		if cfg.Close { // only these find their node anew each time
+			s.shares(name, r)
+		}
 	}
 	s.note(name, seen)
 	after, err := s.ports("d1")
@@ -71,7 +75,6 @@ func (s *Stage) dispatchedTo(ctx context.Context, name string, at netip.AddrPort
 		s.must(passed > body, name+": replies pass the director", "its ports took in %d kB while clients got %d kB", passed>>10, body>>10)
 	}
 	s.unharmed(seen, "by "+name)
-	s.shares(name, seen)
 	return errors.Join(s.byCurl(ctx, name, at), s.byWrk(ctx, name, at))
 }
 
@@ -85,8 +88,8 @@ func (s *Stage) note(name string, seen *Seen) {
 	s.last = time.Now()
 }
 
-// shares looks whether each node of the pool had at least half of what an even share is.
-func (s *Stage) shares(name string, seen *Seen) {
+// shares looks whether each node of the pool had at least half of what an even share is of new connections.
+func (s *Stage) shares(name string, seen *load.Result) {
 	var list []string
 	nodes := s.present()
 	even := float64(seen.Requests-seen.Failed) / float64(len(nodes))

@@ -3,7 +3,6 @@ package scenario
 import (
 	"context"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -37,15 +36,18 @@ func (s *Stage) dig(ctx context.Context, at netip.Addr, args ...string) (node st
 	return node, err
 }
 
-// digs asks so many times, some at once, and returns how often which node answered.
-func (s *Stage) digs(ctx context.Context, times int, at netip.Addr, args func(i int) []string) (by map[string]int, failed []error) {
+// digs asks so many times, some at once unless it is told from where, and returns how often which node answered.
+func (s *Stage) digs(ctx context.Context, times int, at netip.Addr, args ...string) (by map[string]int, failed []error) {
 	var all errgroup.Group
 	all.SetLimit(4)
+	if args != nil { // all from one place
+		all.SetLimit(1)
+	}
 	var mu sync.Mutex
 	by = map[string]int{}
-	for i := range times {
+	for range times {
 		all.Go(func() error {
-			node, err := s.dig(ctx, at, args(i)...)
+			node, err := s.dig(ctx, at, args...)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -61,13 +63,13 @@ func (s *Stage) digs(ctx context.Context, times int, at netip.Addr, args func(i 
 }
 
 // eachFront calls f for every service of the shape, over IPv4 and IPv6.
-func (s *Stage) eachFront(f func(name string, vip, client netip.Addr) error) error {
+func (s *Stage) eachFront(f func(name string, vip, client netip.Addr, by string) error) error {
 	jack := s.client().Jacks[0]
 	for _, o := range s.shape.offer {
-		if err := f(o.name+" over IPv4", o.VIP4(), jack.IPv4); err != nil {
+		if err := f(o.name+" over IPv4", o.VIP4(), jack.IPv4, o.dispatch); err != nil {
 			return err
 		}
-		if err := f(o.name+" over IPv6", o.VIP6(), jack.IPv6); err != nil {
+		if err := f(o.name+" over IPv6", o.VIP6(), jack.IPv6, o.dispatch); err != nil {
 			return err
 		}
 	}
@@ -77,8 +79,8 @@ func (s *Stage) eachFront(f func(name string, vip, client netip.Addr) error) err
 func datagrams(ctx context.Context, s *Stage) error {
 	const lost = "t3"
 	held := map[netip.Addr]string{} // where a client of the lost node sends from, by VIP
-	err := s.eachFront(func(name string, vip, client netip.Addr) error {
-		by, failed := s.digs(ctx, 16, vip, func(int) []string { return nil })
+	err := s.eachFront(func(name string, vip, client netip.Addr, _ string) error {
+		by, failed := s.digs(ctx, 16, vip)
 		s.must(len(failed) == 0, name+": dig has its answer", "%d of 16: %v", 16-len(failed), errors.Join(failed...))
 		s.must(len(by) == len(s.present()), name+": every node answers", "%v", by)
 		from, err := s.clientOf(ctx, vip, client, lost)
@@ -86,7 +88,7 @@ func datagrams(ctx context.Context, s *Stage) error {
 			return err
 		}
 		held[vip] = from
-		by, failed = s.digs(ctx, 4, vip, func(int) []string { return []string{"-b", from, "+tries=1"} })
+		by, failed = s.digs(ctx, 4, vip, "-b", from)
 		s.must(len(failed) == 0 && len(by) == 1 && by[lost] == 4, name+": one client's datagrams go to one node", "%v %v", by, errors.Join(failed...))
 		return nil
 	})
@@ -116,8 +118,8 @@ func datagrams(ctx context.Context, s *Stage) error {
 	if err := s.noticed(ctx, lost, cluster.Out); err != nil {
 		return err
 	}
-	return s.eachFront(func(name string, vip, _ netip.Addr) error {
-		by, failed := s.digs(ctx, 8, vip, func(int) []string { return nil })
+	return s.eachFront(func(name string, vip, _ netip.Addr, _ string) error {
+		by, failed := s.digs(ctx, 8, vip)
 		s.must(len(failed) == 0 && by[lost] == 0, name+": without the lost node every dig has its answer", "%v %v", by, errors.Join(failed...))
 		return nil
 	})
@@ -147,24 +149,60 @@ func inPieces(ctx context.Context, s *Stage) error {
 		return err
 	}
 	defer raw.close()
-	option := "+ednsopt=65001:" + hex.EncodeToString(make([]byte, largeQuery))
-	return s.eachFront(func(name string, vip, client netip.Addr) error {
-		by, failed := s.digs(ctx, 8, vip, func(int) []string { return []string{option} })
-		s.must(len(failed) == 0 && len(by) > 1, name+": datagrams of three fragments, as the kernel sends them", "%v %v", by, errors.Join(failed...))
+	return s.eachFront(func(name string, vip, client netip.Addr, by string) error {
+		if by == "tunnel" {
+			if err := s.introduce(ctx, name, vip); err != nil {
+				return err
+			}
+		}
 		for _, o := range []struct {
 			name  string
-			order func(pieces [][][]byte) [][]byte
+			order func(pieces [][][]byte) [][]byte // nil: as the kernel sends them
 		}{
-			{"the last fragment first", reversed}, {"fragments of many datagrams mixed", mixed},
+			{"in order", nil}, {"the last fragment first", reversed}, {"fragments of many datagrams mixed", mixed},
 		} {
 			by, missed, err := s.inOrder(ctx, raw, netip.AddrPortFrom(vip, dnsPort), client, o.order)
 			if err != nil {
 				return err
 			}
-			s.must(missed == 0 && len(by) > 1, name+": datagrams of three fragments, "+o.name, "answered %v, not answered %d", by, missed)
+			s.must(missed == 0, name+": datagrams of three fragments are answered, "+o.name, "answered %v, not answered %d", by, missed)
+			if o.order == nil {
+				s.must(len(by) == len(s.present()), name+": of datagrams whose fragments come in order, each node gets some", "%v", by)
+			}
 		}
 		return nil
 	})
+}
+
+// introduce has the client learn that its frames must leave room for a tunnel's header: the director answers one that is too
+// large with an error, as a router would, and the client's kernel sends smaller ones from then on.
+func (s *Stage) introduce(ctx context.Context, name string, vip netip.Addr) error {
+	if err := s.client().Do(func() error {
+		c, err := net.Dial("udp", netip.AddrPortFrom(vip, dnsPort).String())
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }() // whether it was sent has been said
+		_, err = c.Write(query(0, largeQuery))
+		return err
+	}); err != nil {
+		return fmt.Errorf("send a datagram to %s: %w", vip, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	said := ""
+	for {
+		now, err := s.run(ctx, s.client(), "ip", "route", "get", vip.String())
+		if mtu := mtuWord.FindStringSubmatch(now); mtu != nil {
+			s.must(true, name+": a client whose frames leave no room for the tunnel's header is told so", "it sends %s bytes at most", mtu[1])
+			return nil
+		}
+		if err != nil { // of the time that is over
+			s.must(false, name+": a client whose frames leave no room for the tunnel's header is told so", "it knows: %s", said)
+			return nil
+		}
+		said = strings.TrimSpace(now)
+	}
 }
 
 // reversed sends one datagram after the other, each from its end.
@@ -190,7 +228,7 @@ func mixed(datagrams [][][]byte) (list [][]byte) {
 // manyDatagrams are sent at a time, each from a port of its own.
 const manyDatagrams = 12
 
-// inOrder sends datagrams in fragments, in an order, and returns which nodes answered and how many datagrams had no answer.
+// inOrder sends datagrams in fragments, in an order or as the kernel does, and returns which nodes answered and how many datagrams had no answer.
 func (s *Stage) inOrder(ctx context.Context, raw *sender, to netip.AddrPort, from netip.Addr, order func([][][]byte) [][]byte) (by map[string]int, missed int, err error) {
 	var conns []*net.UDPConn
 	defer func() {
@@ -212,16 +250,25 @@ func (s *Stage) inOrder(ctx context.Context, raw *sender, to netip.AddrPort, fro
 	}
 	var datagrams [][][]byte
 	for i, c := range conns {
+		q := query(uint16(i), largeQuery)
+		if order == nil {
+			if _, err := c.WriteToUDPAddrPort(q, to); err != nil {
+				return nil, 0, fmt.Errorf("send a datagram to %s: %w", to, err)
+			}
+			continue
+		}
 		port := c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-		pieces, err := fragments(netip.AddrPortFrom(from, port), to, query(uint16(i), largeQuery), uint32(port)<<8|uint32(i+1), 1200)
+		pieces, err := fragments(netip.AddrPortFrom(from, port), to, q, uint32(port)<<8|uint32(i+1), 1200)
 		if err != nil {
 			return nil, 0, err
 		}
 		datagrams = append(datagrams, pieces)
 	}
-	for _, p := range order(datagrams) {
-		if err := raw.send(p, to.Addr()); err != nil {
-			return nil, 0, fmt.Errorf("send a fragment to %s: %w", to, err)
+	if order != nil {
+		for _, p := range order(datagrams) {
+			if err := raw.send(p, to.Addr()); err != nil {
+				return nil, 0, fmt.Errorf("send a fragment to %s: %w", to, err)
+			}
 		}
 	}
 	by = map[string]int{}

@@ -175,7 +175,10 @@ func nodeLost(ctx context.Context, s *Stage) error {
 	if err := s.pass(ctx, time.Second); err != nil {
 		return err
 	}
-	s.unharmed(s.part("without "+lost), "once the node is known to be lost")
+	seen = s.part("without " + lost)
+	s.unharmed(seen, "once the node is known to be lost")
+	moved := seen.By["moving, "+kept].ClientGap
+	s.must(moved < time.Second, "who speaks on a moved flow is told, by then, that it is no more", "the longest that one of them has waited is %.0f ms", ms(moved))
 	m := s.Machine(lost)
 	if err := m.On(ctx); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"muster/lab/site"
@@ -30,7 +31,7 @@ func narrowPath(ctx context.Context, s *Stage) error {
 				if mtu != 0 {
 					name += fmt.Sprintf(", by a path of %d bytes", mtu)
 				}
-				if err := s.largeTransfers(ctx, name, at, mtu); err != nil {
+				if err := s.largeTransfers(ctx, name, at, o.dispatch, mtu); err != nil {
 					return err
 				}
 			}
@@ -40,7 +41,7 @@ func narrowPath(ctx context.Context, s *Stage) error {
 	return nil
 }
 
-func (s *Stage) largeTransfers(ctx context.Context, name string, at netip.AddrPort, mtu int) error {
+func (s *Stage) largeTransfers(ctx context.Context, name string, at netip.AddrPort, dispatch string, mtu int) error {
 	if err := s.forget(ctx); err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (s *Stage) largeTransfers(ctx context.Context, name string, at netip.AddrPo
 	node, err := s.download(ctx, at, doc)
 	s.must(err == nil, name+": a download goes through whole", "%d bytes from %s, %v", doc.Size, node, err)
 	if err == nil && mtu != 0 {
-		learned, err := s.learned(ctx, node, at.Addr())
+		learned, err := s.learned(ctx, node, at.Addr(), dispatch)
 		if err != nil {
 			return err
 		}
@@ -108,23 +109,28 @@ func (s *Stage) upload(ctx context.Context, at netip.AddrPort, doc site.File) (n
 
 var mtuWord = regexp.MustCompile(`\bmtu (\d+)`)
 
-// learned is what a node has learned of the path to the client, 0 for nothing.
-func (s *Stage) learned(ctx context.Context, node string, vip netip.Addr) (mtu int, err error) {
+// learned is what a node has learned of the path to the client, by which it answers for the VIP, 0 for nothing. With nat it
+// answers as itself, and by a way of its own.
+func (s *Stage) learned(ctx context.Context, node string, vip netip.Addr, dispatch string) (mtu int, err error) {
 	m := s.Machine(node)
 	if m == nil || !slices.Contains(s.present(), node) {
 		return 0, fmt.Errorf("%q is no node", node)
 	}
-	jack := s.client().Jacks[0]
-	args := []string{"route", "get", jack.IPv4.String()}
+	to, from := s.client().Jacks[0], m.Jacks[0]
+	client, self := to.IPv4, from.IPv4
 	if vip.Is6() {
-		args = []string{"-6", "route", "get", jack.IPv6.String()}
+		client, self = to.IPv6, from.IPv6
 	}
-	said, err := s.run(ctx, m, "ip", args...)
+	if dispatch != "nat" {
+		self = vip
+	}
+	said, err := s.run(ctx, m, "ip", "route", "get", client.String(), "from", self.String(),
+		"ipproto", "tcp", "sport", strconv.Itoa(webPort), "dport", "1024")
 	if err != nil {
 		return 0, err
 	}
 	if found := mtuWord.FindStringSubmatch(said); found != nil {
-		_, err = fmt.Sscan(found[1], &mtu)
+		mtu, err = strconv.Atoi(found[1])
 	}
 	return mtu, err
 }

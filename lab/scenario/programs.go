@@ -98,7 +98,7 @@ func (s *Stage) run(ctx context.Context, on *testbed.Machine, program string, ar
 		if e, ok := errors.AsType[*exec.ExitError](err); ok {
 			said += string(e.Stderr)
 		}
-		return string(out), fmt.Errorf("%s %s on %s: %w: %s", program, strings.Join(args, " "), on.Name, err, strings.TrimSpace(said))
+		return string(out), fmt.Errorf("%.100s on %s: %w: %.200s", program+" "+strings.Join(args, " "), on.Name, err, strings.Join(strings.Fields(said), " "))
 	}
 	return string(out), nil
 }

@@ -61,7 +61,7 @@ func All() []*Scenario {
 		{
 			Name: "fragments", Does: "sends datagrams in several fragments, in order, reversed and mixed with each other, to dnsmasq on every node",
 			Must:  "every datagram is answered: all of its fragments have come to one node",
-			Needs: []string{"dnsmasq", "dig"},
+			Needs: []string{"dnsmasq", "dig", "ip"},
 			shape: shape{nginx: []string{}, dns: true, offer: []offer{
 				{name: "dns-dr", vip: 0, dispatch: "dr", kind: "udp", ports: "[53]", pool: "dns"},
 				{name: "dns-tunnel", vip: 1, dispatch: "tunnel", kind: "udp", ports: "[53]", pool: "dns"},
