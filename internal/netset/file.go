@@ -163,6 +163,7 @@ func replace(path string, text []byte) (err error) {
 			_ = os.Remove(w.Name()) // it is of no use
 		}
 	}()
+	give(w)
 	_, err = w.Write(text)
 	if err == nil {
 		err = w.Sync()
@@ -184,11 +185,40 @@ func replace(path string, text []byte) (err error) {
 	return dir.Sync()
 }
 
+// give makes a file its directory's owner's: root may write what a daemon of another user will have to read.
+func give(f *os.File) {
+	var dir unix.Stat_t
+	if os.Geteuid() == 0 && unix.Stat(filepath.Dir(f.Name()), &dir) == nil && dir.Uid != 0 {
+		_ = f.Chown(int(dir.Uid), int(dir.Gid)) // if not, that daemon will say so
+	}
+}
+
+// InUse says whether another process has the journal open. It touches nothing.
+func InUse(path string) (bool, error) {
+	f, err := os.Open(path + ".lock")
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether the journal is in use: %w", err)
+	}
+	defer f.Close()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether the journal is in use: %w", err)
+	}
+	return false, nil
+}
+
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}
+	give(f)
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close() // it is not ours
 		if errors.Is(err, unix.EWOULDBLOCK) {

@@ -94,7 +94,16 @@ func TestWhatAnEarlierProcessLeftIsTakenOver(t *testing.T) {
 	if _, err := Open(path); !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v, want %v", err, ErrBusy)
 	}
+	if used, err := InUse(path); !used || err != nil {
+		t.Errorf("in use: %v, %v", used, err)
+	}
 	_ = first.lock.Close() // as the kernel does when a process dies
+	if used, err := InUse(path); used || err != nil {
+		t.Errorf("in use: %v, %v, though nobody has it open", used, err)
+	}
+	if list, err := Read(path); len(list) != 3 || err != nil {
+		t.Errorf("it has %v, %v", list, err)
+	}
 
 	second := open(t, path)
 	out := apply(t, second, ignore, vip)
