@@ -26,12 +26,23 @@ type group struct {
 	seen     map[string]string // where the machine sees the directories: as proc_pid_cgroup(5) names them
 }
 
-// period is the time in which a machine may use its part of the processors: short, so that a machine that has used it up
-// does not answer late by more than that.
-const period = 20 * time.Millisecond
+// A quota is the time of processors that a machine may use in each period. The period is short, so that a machine that has
+// used it up does not answer late by more than that; but a quota has a least size, and a period a longest (sched/core.c,
+// min_cfs_quota_period, max_cfs_quota_period).
+const (
+	period     = 20 * time.Millisecond
+	periodMost = time.Second
+	quotaLeast = time.Millisecond
+)
 
-// quotaLeast is the least that the kernel takes for a period (sched/core.c, min_cfs_quota_period).
-const quotaLeast = time.Millisecond
+// quotaOf is the quota for so much of the processors' time, and its period.
+func quotaOf(cores float64) (quota, every time.Duration, err error) {
+	every = max(period, time.Duration(float64(quotaLeast)/cores))
+	if every > periodMost {
+		return 0, 0, fmt.Errorf("the kernel takes no less than %v cores", quotaLeast.Seconds()/periodMost.Seconds())
+	}
+	return max(quotaLeast, time.Duration(cores*float64(every))), every, nil
+}
 
 // hierarchies are where control groups are.
 type hierarchies struct {
@@ -185,15 +196,19 @@ func (g *group) close() {
 
 // setCores limits the group to so much of the processors' time; 0 is no limit.
 func (g *group) setCores(cores float64) error {
-	quota := max(quotaLeast, time.Duration(cores*float64(period))).Microseconds()
-	if cores == 0 {
-		quota = -1
+	quota, every := int64(-1), period
+	if cores != 0 {
+		q, e, err := quotaOf(cores)
+		if err != nil {
+			return fmt.Errorf("limit the machine to %v cores: %w", cores, err)
+		}
+		quota, every = q.Microseconds(), e
 	}
 	var err error
 	if g.v2 {
-		text := fmt.Sprintf("%d %d", quota, period.Microseconds())
+		text := fmt.Sprintf("%d %d", quota, every.Microseconds())
 		if quota < 0 {
-			text = fmt.Sprintf("max %d", period.Microseconds())
+			text = fmt.Sprintf("max %d", every.Microseconds())
 		}
 		err = os.WriteFile(filepath.Join(g.cpu, "cpu.max"), []byte(text), 0)
 		if cores == 0 && errors.Is(err, fs.ErrNotExist) { // no controller, no limit
@@ -201,7 +216,7 @@ func (g *group) setCores(cores float64) error {
 		}
 	} else {
 		err = errors.Join(
-			os.WriteFile(filepath.Join(g.cpu, "cpu.cfs_period_us"), fmt.Append(nil, period.Microseconds()), 0),
+			os.WriteFile(filepath.Join(g.cpu, "cpu.cfs_period_us"), fmt.Append(nil, every.Microseconds()), 0),
 			os.WriteFile(filepath.Join(g.cpu, "cpu.cfs_quota_us"), fmt.Append(nil, quota), 0),
 		)
 	}
