@@ -103,7 +103,7 @@ func labUpVerb() *cobra.Command {
 	f.StringVar(&plan.Cluster.Schedule, "schedule", "has", "which node gets a request")
 	f.StringVar(&app, "app", string(testbed.BuiltIn), "what traffic nodes run: "+strings.Join(apps, ", "))
 	f.StringVar(&plan.Cluster.XDP, "xdp", string(config.PacketAuto), "how the director's program is attached: "+strings.Join(modes, ", "))
-	f.BoolVar(&plan.Cluster.IPv6, "ipv6", false, "the VIP and the nodes' addresses in the file are IPv6")
+	f.BoolVar(&plan.Cluster.IPv6, "ipv6", false, "no IPv4 in the cluster's file: nodes and VIP have IPv6 addresses alone")
 	f.StringSliceVar(&cores, "cores", nil, "machines that may use only so much of the processors: t1=0.05 is a twentieth of one")
 	f.IntVar(&plan.MTU, "mtu", 1500, "of all networks")
 	f.StringVar(&plan.Site, "site", "", "the directory to serve (default: files of several sizes)")

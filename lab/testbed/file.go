@@ -48,35 +48,34 @@ pools:
     check: page
     application: {serve: {root: %q, name-header: true, threads: 1}}
 %sservices:
-  www:
-    vip: %q
-    ports: [%d]
-    dispatch: %s
-    schedule: %s
-    pool: web
-%s%s`, strings.Join(names, ", "), webPort, p.Site, indented(c.Pool), c.VIP(), webPort,
-		cmp.Or(c.Dispatch, "proxy"), cmp.Or(c.Schedule, "has"), indented(c.Service), c.Extra)
-	return b.String()
+`, strings.Join(names, ", "), webPort, p.Site, indented(c.Pool))
+	for i, vip := range c.VIPs() {
+		fmt.Fprintf(&b, "  %s:\n    vip: %q\n    ports: [%d]\n    dispatch: %s\n    schedule: %s\n    pool: web\n%s",
+			[]string{"www", "www6"}[i], vip, webPort, cmp.Or(c.Dispatch, "proxy"), cmp.Or(c.Schedule, "has"), indented(c.Service))
+	}
+	return b.String() + c.Extra
 }
 
-// VIP is that of the service www.
-func (c Cluster) VIP() netip.Addr {
+// VIPs are those of the service www, and of www6, which is the same over IPv6.
+func (c Cluster) VIPs() []netip.Addr {
 	if c.IPv6 {
-		return VIP6(0)
+		return []netip.Addr{VIP6(0)}
 	}
-	return VIP(0)
+	return []netip.Addr{VIP(0), VIP6(0)}
 }
 
+// addresses are those of a node in the file. One of IPv6 is enough for packets to find it by.
 func (c Cluster) addresses(s Site) string {
-	var list []string
-	for _, j := range s.Jacks {
-		a := j.IPv4
-		if c.IPv6 {
-			a = j.IPv6
-		}
-		list = append(list, fmt.Sprintf("%q", a))
+	a, b := s.Jack(LANA), s.Jack(LANB)
+	list := []netip.Addr{a.IPv4, b.IPv4, a.IPv6}
+	if c.IPv6 {
+		list = []netip.Addr{a.IPv6, b.IPv6}
 	}
-	return strings.Join(list, ", ")
+	var words []string
+	for _, addr := range list {
+		words = append(words, fmt.Sprintf("%q", addr))
+	}
+	return strings.Join(words, ", ")
 }
 
 func indented(lines string) string {

@@ -143,7 +143,9 @@ func (l *Lab) write() (err error) {
 			}
 		}
 	}
-	fmt.Fprintf(&hosts, "%s www\n", l.plan.Cluster.VIP())
+	for _, vip := range l.plan.Cluster.VIPs() {
+		fmt.Fprintf(&hosts, "%s www\n", vip)
+	}
 	if err := os.WriteFile(l.hostsFile(), []byte(hosts.String()), 0o644); err != nil {
 		return fmt.Errorf("write the names of the machines: %w", err)
 	}

@@ -91,6 +91,9 @@ func TestTheFileIsRight(t *testing.T) {
 		{},
 		{App: Nginx, Schedule: "wlc", Timings: "report: 50ms, timeout: 200ms", Service: "floor: 1%\nretry: {attempts: 2}", Pool: "limit: 100"},
 		{App: Mixed, Extra: "  more: {listen: [10.7.1.11:81], pool: web}\n"},
+		{Dispatch: "dr", XDP: "generic"},
+		{Dispatch: "tunnel", IPv6: true, App: Nginx},
+		{Dispatch: "nat"},
 	} {
 		text := c.Text(l, paths)
 		f, err := config.Parse("cluster.yaml", []byte(text))

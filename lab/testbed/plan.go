@@ -30,10 +30,10 @@ type Cluster struct {
 	Schedule string // empty means has
 	App      App    // what traffic nodes run; empty means BuiltIn
 	XDP      string // packets.mode: auto, native, generic; empty leaves it out
-	IPv6     bool   // nodes have their IPv6 addresses in the file; the service's VIP is IPv6 alone
+	IPv6     bool   // there is no IPv4 in the file: the nodes' addresses and the VIP are IPv6 alone
 
 	Timings string // what is in timings, such as "report: 100ms, timeout: 400ms"; empty means "slow-start: 0s, drain: 5s"
-	Service string // further keys of the service www, one a line, such as "flows: {lost: reset}"
+	Service string // further keys of the services www and www6, one a line, such as "flows: {lost: reset}"
 	Pool    string // further keys of the pool web, likewise
 	Extra   string // further services, with two blanks before their names
 }
