@@ -139,7 +139,7 @@ func nodeLost(ctx context.Context, s *Stage) error {
 	// Flows that move are those of clients that speak: one that only waits for its node would not notice.
 	small := requests(s.docs.Files[:smallDocuments]...)
 	moving := s.shape.offer[1].both(webPort)
-	for _, cfg := range []load.Config{{Connections: 8, Rate: 100}, {Connections: 8, Rate: 40, Close: true}} {
+	for _, cfg := range []load.Config{{Connections: 8, Rate: 100}, {Connections: 8, Rate: movingRate, Close: true}} {
 		cfg.Targets, cfg.Requests = moving, small
 		name := "moving, " + kept
 		if cfg.Close {
@@ -169,6 +169,10 @@ func nodeLost(ctx context.Context, s *Stage) error {
 	seen := s.part("the plug of " + lost + " is pulled")
 	s.nothingHangs(seen, "when a node is lost")
 	s.must(seen.Only(unmade...) == 0, "no new connection fails", "%s", seen.quote())
+	held := s.held(seen, fresh) + s.held(seen, "moving, "+fresh)
+	begun := (freshRate + movingRate) * s.result.Figures["noticed_ms"] / 1000
+	s.figure("held_up", float64(held))
+	s.must(float64(held) <= begun, "only connections are held up that began before the loss was known", "%d were, and %.0f began", held, begun)
 	slowest := max(s.slowest(seen, fresh), s.slowest(seen, "moving, "+fresh))
 	s.must(slowest < retried, "a new connection takes no longer than the client's first SYN retry", "the slowest took %.0f ms", ms(slowest))
 	s.oneNodes(seen, flows+keptConnections, lost)
@@ -194,6 +198,20 @@ func nodeLost(ctx context.Context, s *Stage) error {
 
 // keptConnections are those that a node can get between the director's count and what is done to it.
 const keptConnections = 16
+
+// movingRate is new connections a second to the service whose flows move.
+const movingRate = 40
+
+// held are the answers to one asker that took so long that a first packet must have been lost.
+func (s *Stage) held(seen *Seen, asker string) (n int64) {
+	const lost = 900 * time.Millisecond // clients wait 1 s before they send it again
+	for _, b := range seen.By[asker].Latency.Distribution() {
+		if b.From >= int64(lost) {
+			n += b.Count
+		}
+	}
+	return n
+}
 
 // slowest is the longest time that an answer to one asker took.
 func (s *Stage) slowest(seen *Seen, asker string) time.Duration {
