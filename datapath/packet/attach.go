@@ -73,8 +73,8 @@ func (f *Forwarder) Attach() error {
 		}
 	}
 	errs := f.attachAll()
-	if f.old != nil && errs == nil {
-		errs = f.replaceOld()
+	if f.old != nil && f.attachedAny() {
+		errs = errors.Join(errs, f.replaceOld())
 	}
 	return errs
 }
@@ -105,6 +105,10 @@ func (f *Forwarder) attachAll() error {
 func (f *Forwarder) attached() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	return f.attachedAny()
+}
+
+func (f *Forwarder) attachedAny() bool {
 	for _, p := range f.ports {
 		if p.link != nil {
 			return true

@@ -55,6 +55,10 @@ type tally struct {
 	sweeps  int
 }
 
+func newTally() *tally {
+	return &tally{counted: make([]int64, mostNodes), any: make([]bool, mostNodes), before: make([]int64, mostNodes), off: make([][3]int64, mostNodes)}
+}
+
 // fill is what the last sweep found.
 type fill struct {
 	flows, unconfirmed int
@@ -66,8 +70,11 @@ func (f *Forwarder) sweep(ctx context.Context) error {
 	step := time.NewTicker(sweepEvery)
 	defer step.Stop()
 	// First packets are looked at first: one that is followed by a second meanwhile is seen in the other map.
-	brooms := []*broom{newBroom(f.kernel.Unconfirmed, f.stepOf(f.kernel.Unconfirmed)), newBroom(f.kernel.directorMaps.Flows, f.stepOf(f.kernel.directorMaps.Flows))}
-	t := &tally{counted: make([]int64, mostNodes), any: make([]bool, mostNodes), before: make([]int64, mostNodes), off: make([][3]int64, mostNodes)}
+	var brooms []*broom
+	for _, m := range []*ebpf.Map{f.kernel.Unconfirmed, f.kernel.directorMaps.Flows} {
+		brooms = append(brooms, newBroom(m, stepOf(m)))
+	}
+	t := newTally()
 	f.beginSweep(brooms, t)
 	at := 0
 	var rest time.Time
@@ -101,7 +108,7 @@ func (f *Forwarder) sweep(ctx context.Context) error {
 
 // stepOf is how many flows of a map are looked at in one step; less than one of the kernel's buckets may hold would be
 // refused.
-func (f *Forwarder) stepOf(m *ebpf.Map) int { return max(int(m.MaxEntries())/sweepSteps, 512) }
+func stepOf(m *ebpf.Map) int { return max(int(m.MaxEntries())/sweepSteps, 512) }
 
 func (f *Forwarder) beginSweep(brooms []*broom, t *tally) {
 	for _, b := range brooms {
