@@ -82,7 +82,7 @@ func TestLabUpAndDown(t *testing.T) {
 	b.says(2, "write a machine and how many cores", "up", "--cores", "t1")
 	t.Cleanup(func() { _ = exec.Command("muster", "lab", "--name", b.name, "down").Run() })
 	out, _ := b.run(0, "up", "--nodes", "2", "--app", "mixed", "--cores", "t2=0.5")
-	for _, want := range []string{"LAN A: d1 10.7.1.11, t1-t2 10.7.1.21-22", "www      10.7.1.100:80      http  dr        has", "www6     [fd07:1::100]:80", "exec client1 -- curl -i http://10.7.1.100/"} {
+	for _, want := range []string{"LAN A: d1 10.7.1.11, t1-t2 10.7.1.21-22", "www      10.7.1.100:80     http  dr        has", "www6     [fd07:1::100]:80", "exec client1 -- curl -i http://10.7.1.100/"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("up does not print %q:\n%s", want, out)
 		}

@@ -55,8 +55,14 @@ const xdpPass = 2 // enum xdp_action
 
 func (n *network) addBridges() error {
 	// The switch takes no part in what it carries.
-	err := n.space.set(map[string]string{"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"})
-	if err != nil {
+	set := map[string]string{"net/ipv6/conf/all/disable_ipv6": "1", "net/ipv6/conf/default/disable_ipv6": "1"}
+	// Where there is br_netfilter, bridges show every frame to the rules for IP.
+	for _, family := range []string{"iptables", "ip6tables", "arptables"} {
+		if name := "net/bridge/bridge-nf-call-" + family; hasSetting(name) {
+			set[name] = "0"
+		}
+	}
+	if err := n.space.set(set); err != nil {
 		return err
 	}
 	h, err := n.space.handle()
@@ -264,6 +270,12 @@ func (s *Space) set(values map[string]string) error {
 		}
 		return nil
 	})
+}
+
+// hasSetting says whether the kernel has a setting.
+func hasSetting(name string) bool {
+	_, err := os.Stat(filepath.Join("/proc/sys", name))
+	return err == nil
 }
 
 // do calls f with a thread in the space.
