@@ -86,7 +86,7 @@ func (o *oracle) judgeReply(port string, in []byte, r reading, v verdict, out []
 	}
 	var wrong error
 	for front, id := range o.fronts {
-		f := o.offers[id]
+		f := o.offers[id-firstService]
 		for _, n := range f.nodes {
 			failed := r.failed(in)
 			if f.dispatch != dispatches["nat"] || front.vip.Is6() != r.six || !failed && (n.addr != r.src || front.proto != r.proto) {

@@ -234,6 +234,7 @@ func TestBranches(t *testing.T) {
 	playConversations(t, g)
 	playPicks(t, g)
 	spoiltFrames(t, g)
+	processorsAgree(t, g)
 	randomTraffic(t, g, 20000)
 }
 

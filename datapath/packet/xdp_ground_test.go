@@ -57,13 +57,12 @@ const vlan5 = 5 // the tag of VLAN 5
 // A ground is the program in a network of its own.
 type ground struct {
 	directorObjects
-	ports   map[string]uint32 // interface indexes by the names that frames call the ends: me, me2, me5
-	events  *ringbuf.Reader
-	marks   *ebpf.Map       // of a program that was instrumented
-	words   []string        // of enum reason
-	counted map[string]bool // of words, those that something has been counted as
-	epoch   uint32          // of the settings
-	calls   chan func()     // to the thread that is in the network
+	ports  map[string]uint32 // interface indexes by the names that frames call the ends: me, me2, me5
+	events *ringbuf.Reader
+	marks  *ebpf.Map   // of a program that was instrumented
+	words  []string    // of enum reason
+	epoch  uint32      // of the settings
+	calls  chan func() // to the thread that is in the network
 }
 
 // newGround makes the network and loads the program. change, if not nil, may change what is loaded. Both are gone with the
@@ -73,7 +72,7 @@ func newGround(t testing.TB, change func(*ebpf.CollectionSpec)) *ground {
 	if os.Geteuid() != 0 {
 		t.Skipf("not root: the program can neither be loaded nor have a network of its own")
 	}
-	g := &ground{ports: map[string]uint32{}, counted: map[string]bool{}, calls: make(chan func())}
+	g := &ground{ports: map[string]uint32{}, calls: make(chan func())}
 	ready := make(chan error)
 	ended := make(chan struct{})
 	go func() {

@@ -17,7 +17,7 @@ import (
 // node takes a new flow, and nothing that would lose, damage or mislead a packet.
 type oracle struct {
 	*stage
-	offers map[uint32]*offer // by service
+	offers []*offer // by service less firstService
 	fronts map[entrance]uint32
 	vips   map[netip.Addr]bool
 	gone   map[string]bool
@@ -56,7 +56,7 @@ type target struct {
 
 func newOracle(s *stage) *oracle {
 	return &oracle{
-		stage: s, offers: map[uint32]*offer{}, fronts: map[entrance]uint32{}, vips: map[netip.Addr]bool{},
+		stage: s, fronts: map[entrance]uint32{}, vips: map[netip.Addr]bool{},
 		gone: map[string]bool{}, parts: map[partsOf]string{},
 	}
 }
@@ -65,7 +65,7 @@ func newOracle(s *stage) *oracle {
 func (o *oracle) offer(t testing.TB, v directorService, gue uint16) *offer {
 	v.GuePort = gue
 	f := &offer{id: o.stage.service(v), dispatch: v.Dispatch, gue: gue, nodes: map[string]target{}}
-	o.offers[f.id] = f
+	o.offers = append(o.offers, f)
 	return f
 }
 
@@ -102,7 +102,7 @@ func (o *oracle) node(t testing.TB, f *offer, label, at string, six bool, port u
 func (o *oracle) of(vip netip.Addr, port uint16, proto uint8) *offer {
 	for _, k := range []entrance{{vip, port, proto}, {vip, 0, proto}} {
 		if id, ok := o.fronts[k]; ok {
-			return o.offers[id]
+			return o.offers[id-firstService]
 		}
 	}
 	return nil

@@ -47,7 +47,7 @@ var states = []string{"none", "syn", "established", "closing", "closed"}
 //	and ? stands for what an outer header is free to have: flow=? of ip6, udp ? of gue
 //	why REASON...       what was counted with it; without this line nothing must have been
 //
-//	flow[6] PROTO A PORT > B PORT : LABEL STATE [reply counted fin node_fin]   it is in `flows`
+//	flow[6] PROTO A PORT > B PORT : LABEL STATE [reply counted fin node_fin ack=]   it is in `flows`
 //	first[6] ... : LABEL                          it is in `unconfirmed`
 //	none[6] PROTO A PORT > B PORT                 it is in neither
 //	mtu LABEL N         so much the path to the node carries, as far as is known
@@ -299,7 +299,7 @@ func (s *script) do(t *testing.T, word, rest string) error {
 			t.Errorf("MTU: got %d, want %d", got, want)
 		}
 	case "flow", "first", "none":
-		return s.known(t, name, plain, six)
+		return s.known(t, name, plain, six, n)
 	case "active":
 		if got, want := s.active(t, plain[0]), int64(number(plain[1])); got != want {
 			t.Errorf("got %d active flows, want %d", got, want)
@@ -374,7 +374,7 @@ func (s *script) newTable(t *testing.T, text string) error {
 }
 
 // known looks for a flow: PROTO A PORT > B PORT : LABEL STATE FLAG...
-func (s *script) known(t *testing.T, where string, w []string, six bool) error {
+func (s *script) known(t *testing.T, where string, w []string, six bool, n func(string, uint64) uint64) error {
 	t.Helper()
 	if len(w) < 6 || where != "none" && len(w) < 8 {
 		return errors.New("words are missing")
@@ -407,6 +407,9 @@ func (s *script) known(t *testing.T, where string, w []string, six bool) error {
 			if where == "flow" && slices.Contains(w[8:], flag) != (f.Flags&(1<<i) != 0) {
 				t.Errorf("its flag %s: got %v", flag, f.Flags&(1<<i) != 0)
 			}
+		}
+		if got, want := f.Ack, uint32(n("ack", uint64(f.Ack))); got != want {
+			t.Errorf("the client expects %d next, want %d", got, want)
 		}
 		if now := monotonic(t); f.Seen > now || now-f.Seen > 5e9 {
 			t.Errorf("it was seen %d ns ago", int64(now-f.Seen))

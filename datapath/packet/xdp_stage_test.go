@@ -254,7 +254,6 @@ func (s *stage) why(t testing.TB) (list []string) {
 				continue
 			}
 			text := s.words[reason]
-			s.counted[text] = true
 			if service != firstService {
 				text = fmt.Sprintf("%d:%s", service, text)
 			}
