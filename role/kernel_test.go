@@ -101,19 +101,19 @@ func TestTheKernelsPartOfTheFile(t *testing.T) {
 	directors := []netip.Addr{addr("10.0.0.1"), addr("fd00::1"), addr("10.0.0.2"), addr("fd00::2")}
 	accept := []vip.Accept{{VIP: addr("10.0.0.100")}, {VIP: addr("10.0.0.100"), Tunnel: vip.GUE, Port: 6081}, {VIP: addr("fd00::100"), Tunnel: vip.IPIP}}
 	same("what t1 accepts", accepts(f, f.Node("t1")), vip.Want{
-		Addresses: f.Node("t1").Addresses, Directors: directors, Accept: accept,
+		Addresses: f.Node("t1").Addresses, Interfaces: f.Node("t1").Interfaces, Directors: directors, Accept: accept,
 		Return: []vip.Return{
 			{Addr: port("[fd00::11]:80"), Proto: cluster.TCP, Via: addr("fd00::101")}, {Addr: port("10.0.0.11:0"), Proto: cluster.UDP, Via: addr("10.0.0.102")},
 		},
 	})
-	same("what d2 accepts", accepts(f, f.Node("d2")), vip.Want{Addresses: f.Node("d2").Addresses, Directors: directors, Accept: accept[:2]})
+	same("what d2 accepts", accepts(f, f.Node("d2")), vip.Want{Addresses: f.Node("d2").Addresses, Interfaces: f.Node("d2").Interfaces, Directors: directors, Accept: accept[:2]})
 	served := func(s *config.Service) bool { return s.Name != "dns" }
 	same("what d1 answers for", answers(f, f.Node("d1"), served), vip.Want{
-		Addresses: f.Node("d1").Addresses, Forward: true, Answer: []netip.Addr{addr("10.0.0.100"), addr("fd00::100"), addr("fd00::101"), addr("10.0.0.103")},
+		Addresses: f.Node("d1").Addresses, Interfaces: f.Node("d1").Interfaces, Forward: true, Answer: []netip.Addr{addr("10.0.0.100"), addr("fd00::100"), addr("fd00::101"), addr("10.0.0.103")},
 	})
-	same("what d2 answers for", answers(f, f.Node("d2"), served), vip.Want{Addresses: f.Node("d2").Addresses, Forward: true})
+	same("what d2 answers for", answers(f, f.Node("d2"), served), vip.Want{Addresses: f.Node("d2").Addresses, Interfaces: f.Node("d2").Interfaces, Forward: true})
 	same("where the built-in server listens", directAddrs(f, f.Node("t1"), f.Pool("web")), []netip.AddrPort{port("10.0.0.100:80"), port("10.0.0.100:81"), port("10.0.0.100:8080")})
 	same("with nat", directAddrs(f, f.Node("t1"), f.Pool("far")), []netip.AddrPort{port("[fd00::100]:80"), port("[fd00::11]:80")})
 	f.VIPs = config.VIPsLeave
-	same("what d1 answers for when something else does", answers(f, f.Node("d1"), served), vip.Want{Addresses: f.Node("d1").Addresses, Forward: true})
+	same("what d1 answers for when something else does", answers(f, f.Node("d1"), served), vip.Want{Addresses: f.Node("d1").Addresses, Interfaces: f.Node("d1").Interfaces, Forward: true})
 }

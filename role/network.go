@@ -221,6 +221,7 @@ func (n *network) status() (vip.Status, bool) {
 func join(a, b vip.Want) vip.Want {
 	w := vip.Want{Forward: a.Forward || b.Forward}
 	w.Addresses = union(a.Addresses, b.Addresses)
+	w.Interfaces = union(a.Interfaces, b.Interfaces)
 	w.Answer = union(a.Answer, b.Answer)
 	w.Accept = union(a.Accept, b.Accept)
 	w.Directors = union(a.Directors, b.Directors)
@@ -257,7 +258,7 @@ func holds(f *config.File, director string) bool {
 // answers is what a director wants of the network: its VIPs, but for those of services that are not served. Who may not
 // change the network is left in peace if the proxy is all there is: something else has given it the VIPs.
 func answers(f *config.File, self *config.Node, served func(*config.Service) bool) vip.Want {
-	w := vip.Want{Addresses: self.Addresses}
+	w := vip.Want{Addresses: self.Addresses, Interfaces: self.Interfaces}
 	for i := range f.Services {
 		s := &f.Services[i]
 		if !s.VIP.IsValid() || !served(s) {
@@ -277,7 +278,7 @@ func answers(f *config.File, self *config.Node, served func(*config.Service) boo
 // accepts is what a traffic node wants of the network: the VIPs of the services whose packets directors send to it, and
 // the way back for those that they translate.
 func accepts(f *config.File, self *config.Node) vip.Want {
-	w := vip.Want{Addresses: self.Addresses}
+	w := vip.Want{Addresses: self.Addresses, Interfaces: self.Interfaces}
 	for _, d := range f.Directors() {
 		w.Directors = append(w.Directors, d.Addresses...)
 	}
