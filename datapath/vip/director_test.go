@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"muster/internal/netset"
 )
 
 func answersFor(vips ...netip.Addr) Want {
@@ -123,4 +125,37 @@ func TestThePortOfAVIP(t *testing.T) {
 	if _, ok := PortOf(nil, vip4); ok {
 		t.Error("a VIP has a port, though there is none")
 	}
+}
+
+// What is for somebody else is passed on by the kernel, by the ports alone that are told to.
+func TestADirectorForwards(t *testing.T) {
+	l := lan(t, routerOn, directorOn, nodeOn)
+	router, director, node := l[0], l[1], l[2]
+	var h *Host
+	director.in(func() {
+		h = director.host(Config{})
+		must(t, h.Apply(answersFor()))
+		if s := h.Status(); s.Problem != "" || len(s.Settings) == 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+	for _, packet := range [][]byte{
+		ip4{src: client4, dst: node4, proto: protoUDP}.with(udpTo(9, []byte("hello"))),
+		ip6{src: client6, dst: node6, next: protoUDP}.with(udpTo(9, []byte("hello"))),
+	} {
+		if packet[0]>>4 == 6 && !forces(director) {
+			t.Log("this kernel forwards IPv6 by all ports or by none")
+			continue
+		}
+		w := node.tap()
+		must(t, router.tap().send(director.to(frame(packet))))
+		w.until(t, "the packet", func(frame []byte) bool {
+			return mac(frame[:6]) == node.mac && mac(frame[6:12]) == director.mac && strings.HasSuffix(string(frame), "hello")
+		})
+	}
+}
+
+func forces(m *machine) (exists bool) {
+	m.in(func() { exists = netset.Conf("ipv6", "eth0", "force_forwarding", 1, netset.Always).Exists() })
+	return exists
 }

@@ -63,9 +63,10 @@ func lan(t *testing.T, addrs ...[2]string) []*machine {
 		})
 	}
 	for _, m := range list {
-		m.until("a link-local address", func() bool {
+		m.until("its own addresses", func() bool { // IPv6 takes a moment
 			list := m.ip("-6 -o addr show dev eth0")
-			return strings.Contains(list, "fe80::") && !strings.Contains(list, "tentative")
+			return strings.Contains(list, "fe80::") && !strings.Contains(list, "tentative") &&
+				strings.Count(m.ip("-6 route show table local"), "dev eth0") == 3
 		})
 	}
 	return list
@@ -229,7 +230,7 @@ func (m *machine) picture() string {
 	for _, args := range []string{"-o addr", "rule", "-6 rule", "route show table all", "-6 route show table all"} {
 		b.WriteString(m.ip(args))
 	}
-	for _, pattern := range []string{"ipv4/conf/*/arp_*", "ipv4/conf/*/rp_filter", "ipv6/conf/*/accept_ra", "ipv?/conf/*/forwarding"} {
+	for _, pattern := range []string{"ipv4/conf/*/arp_*", "ipv4/conf/*/rp_filter", "ipv6/conf/*/accept_ra", "ipv?/conf/*/*forwarding"} {
 		paths, err := filepath.Glob("/proc/sys/net/" + pattern)
 		must(m.t, err)
 		for _, p := range paths {

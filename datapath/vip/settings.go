@@ -79,6 +79,11 @@ func (w Want) forward(p Port) []netset.Setting {
 		out = append(out,
 			netset.Conf("ipv6", p.Name, "accept_ra", 2, netset.IfOne),
 			netset.Conf("ipv6", p.Name, "forwarding", 1, netset.Always))
+		// Linux 6.17 forwards what comes in by one port, as for IPv4; before, all ports would have to be told. It is for what
+		// nodes of nat say that is no answer to a client.
+		if s := netset.Conf("ipv6", p.Name, "force_forwarding", 1, netset.Always); s.Exists() {
+			out = append(out, s)
+		}
 	}
 	return out
 }

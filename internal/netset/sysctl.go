@@ -94,6 +94,12 @@ func (s Sysctl) read() (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
+// Exists says whether this kernel has it.
+func (s Sysctl) Exists() bool {
+	_, err := os.Stat("/proc/sys/" + s.Name)
+	return err == nil
+}
+
 // number reads a value; what is none is smaller than all.
 func number(text string) int {
 	n, err := strconv.Atoi(text)
