@@ -117,17 +117,28 @@ func (k *kernel) settle() error {
 // refused explains what the kernel says to programs and maps.
 func refused(what string, err error) error {
 	var verifier *ebpf.VerifierError
+	isVerifier := errors.As(err, &verifier)
 	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES) && !errors.As(err, &verifier), errors.Is(err, fs.ErrPermission) && !errors.As(err, &verifier):
-		return fmt.Errorf("%s for dispatch in the kernel: %w: run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW (%w)", what, ErrRights, err)
+	case !isVerifier && errors.Is(err, fs.ErrPermission), isVerifier && !trusted(): // which the verifier says of much that is allowed
+		return fmt.Errorf("%s for dispatch in the kernel: %w: run as root, or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_NET_RAW (%w)", what, ErrRights, err)
 	case errors.Is(err, btf.ErrNotFound):
 		return fmt.Errorf("%s for dispatch in the kernel: %w: it has no type information: it must be built with CONFIG_DEBUG_INFO_BTF (%w)", what, ErrKernel, err)
-	case errors.Is(err, ebpf.ErrNotSupported), errors.As(err, &verifier), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+	case errors.Is(err, ebpf.ErrNotSupported), isVerifier, errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("%s for dispatch in the kernel: %w: this is Linux %s; %s or later is needed (%w)", what, ErrKernel, release(), oldest, err)
 	case errors.Is(err, unix.ENOMEM), errors.Is(err, unix.E2BIG):
 		return fmt.Errorf("%s for dispatch in the kernel: no memory: ask for fewer flows or sources (%w)", what, err)
 	}
 	return fmt.Errorf("%s for dispatch in the kernel: %w", what, err)
+}
+
+// trusted says whether this thread may load programs that calculate with pointers.
+func trusted() bool {
+	var has [2]unix.CapUserData
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &has[0]); err != nil {
+		return true // then it is not known, and the program is not to blame for that
+	}
+	may := func(c uint) bool { return has[c/32].Effective&(1<<(c%32)) != 0 }
+	return may(unix.CAP_PERFMON) || may(unix.CAP_SYS_ADMIN)
 }
 
 // oldest is the first Linux that has all that the program calls (bpf_loop, LRU maps read and deleted in one step).
