@@ -22,6 +22,7 @@ type Trial struct {
 	Flows int    // how many there are: a power of two. They differ in source port, and every 32,768 of them in address
 	New   bool   // First is measured, each time of a flow that is not known; otherwise Next, of flows that are
 	Turns int    // how many packets Next is measured with; 0: as many as Flows
+	Reply []byte // is measured instead of Next, as it is, once the flows are there: what a node sends, of one flow
 }
 
 // A Cost is what one packet has cost.
@@ -82,16 +83,22 @@ func (k *kernel) measure(t Trial, nothing *ebpf.Program) (c Cost, err error) {
 		frame = t.First
 	} else {
 		for _, b := range [][]byte{t.First, t.Next} { // every flow is established
-			if _, err := repeat(t, k.Director, b, t.Flows); err != nil {
+			if _, err := repeat(t.Port, k.Director, flowZero(b), t.Flows, t.Flows); err != nil {
 				return c, err
 			}
 		}
 	}
-	empty, err := repeat(t, nothing, frame, turns)
+	flows := t.Flows
+	if t.Reply != nil {
+		frame, flows = t.Reply, 0
+	} else {
+		frame = flowZero(frame)
+	}
+	empty, err := repeat(t.Port, nothing, frame, flows, turns)
 	if err != nil {
 		return c, err
 	}
-	if c, err = repeat(t, k.Director, frame, turns); err != nil {
+	if c, err = repeat(t.Port, k.Director, frame, flows, turns); err != nil {
 		return c, err
 	}
 	c.Packet, c.Frame = c.Packet-empty.Packet, empty.Packet
@@ -117,8 +124,8 @@ func (k *kernel) forgetFlows() error {
 	return nil
 }
 
-// repeat runs a program with the frame, of one flow after the other.
-func repeat(t Trial, p *ebpf.Program, frame []byte, turns int) (c Cost, err error) {
+// repeat runs a program with the frame, of one flow after the other; with no flows, as it is.
+func repeat(port int, p *ebpf.Program, frame []byte, flows, turns int) (c Cost, err error) {
 	next, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err != nil {
 		return c, refused("make a map of programs", err)
@@ -132,15 +139,14 @@ func repeat(t Trial, p *ebpf.Program, frame []byte, turns int) (c Cost, err erro
 		return c, refused("make a map", err)
 	}
 	defer turn.Close()
-	frame = flowZero(frame)
 	renew, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "renew", Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL", Instructions: renewal(frame, t.Flows, turn.FD(), next.FD()),
+		Name: "renew", Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL", Instructions: renewal(frame, flows, turn.FD(), next.FD()),
 	})
 	if err != nil {
 		return c, refused("load the program that renews packets", err)
 	}
 	defer renew.Close()
-	if c, err = testRun(renew.FD(), frame, t.Port, turns); err != nil {
+	if c, err = testRun(renew.FD(), frame, port, turns); err != nil {
 		return c, err
 	}
 	var ran uint64

@@ -15,7 +15,7 @@ const (
 )
 
 // renewal is the program that writes a frame's headers anew and goes on with the one in `next`. `turn` counts its runs,
-// which are of so many flows in turn.
+// which are of so many flows in turn; 0: the frame stays as it is.
 //
 // A flow has its number in its source port and address. What that does to the checksums is taken back where it does not
 // matter: by the identification of IPv4, by another part of an IPv6 address, by TCP's window and urgent pointer.
@@ -64,18 +64,23 @@ func renewal(frame []byte, flows, turn, next int) asm.Instructions {
 		asm.Mov.Reg(asm.R3, asm.R2),
 		asm.Add.Imm(asm.R3, 1),
 		asm.StoreMem(asm.R1, 0, asm.R3, asm.DWord),
-		asm.And.Imm(asm.R2, int32(flows-1)),
-		asm.Mov.Reg(asm.R3, asm.R2),
-		asm.And.Imm(asm.R3, 0x7fff),
-		asm.Or.Imm(asm.R3, 0x8000),
 	)
-	insns = append(insns, both(tcp, tcp+14)...)
-	insns = append(insns, asm.Mov.Reg(asm.R3, asm.R2), asm.RSh.Imm(asm.R3, 15), asm.Add.Imm(asm.R3, 1))
-	if six {
-		insns = append(insns, both(ip+22, ip+20)...)
-	} else {
-		insns = append(insns, both(ip+14, ip+4)...)
-		insns = append(insns, asm.StoreMem(asm.R7, tcp+18, asm.R3, asm.Half))
+	if flows > 0 {
+		insns = append(
+			insns,
+			asm.And.Imm(asm.R2, int32(flows-1)),
+			asm.Mov.Reg(asm.R3, asm.R2),
+			asm.And.Imm(asm.R3, 0x7fff),
+			asm.Or.Imm(asm.R3, 0x8000),
+		)
+		insns = append(insns, both(tcp, tcp+14)...)
+		insns = append(insns, asm.Mov.Reg(asm.R3, asm.R2), asm.RSh.Imm(asm.R3, 15), asm.Add.Imm(asm.R3, 1))
+		if six {
+			insns = append(insns, both(ip+22, ip+20)...)
+		} else {
+			insns = append(insns, both(ip+14, ip+4)...)
+			insns = append(insns, asm.StoreMem(asm.R7, tcp+18, asm.R3, asm.Half))
+		}
 	}
 	return append(
 		insns,

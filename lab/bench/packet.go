@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 
@@ -34,9 +34,10 @@ type PacketDetail struct {
 	Kind   string `json:"kind"`   // dr, ipip, gue, nat
 	Family string `json:"family"` // ipv4, ipv6
 	PacketCost
-	Many  float64 `json:"known_many_ns"` // of 32,768 known flows in turn, which do not fit into a processor's nearest caches
-	Flood float64 `json:"new_flood_ns"`  // that begins one while there is room for no more: the oldest of its kind makes way
-	Frame float64 `json:"frame_ns"`      // what it took to bring one to the program, which is in none of the others
+	Many  float64 `json:"known_many_ns"`      // of 32,768 known flows in turn, which do not fit into a processor's nearest caches
+	Flood float64 `json:"new_flood_ns"`       // that begins one while there is room for no more: the oldest of its kind makes way
+	Reply float64 `json:"reply_ns,omitempty"` // nat: from the node to the client, of a flow that is known
+	Frame float64 `json:"frame_ns"`           // what it took to bring one to the program, which is in none of the others
 }
 
 // PacketOptions say how to measure packets.
@@ -115,7 +116,7 @@ func Packet(ctx context.Context, opt PacketOptions) (*PacketResult, error) {
 	return r, nil
 }
 
-// packetKinds are the ways of dispatch, each with services at a port of the VIP.
+// packetKinds are the ways of dispatch, each with a service of either family at its port of the VIP.
 var packetKinds = []struct {
 	name     string
 	dispatch cluster.Dispatch
@@ -127,44 +128,53 @@ var packetKinds = []struct {
 
 // prepare makes services of all kinds, and what is to be measured of each.
 func (r *PacketResult) prepare(opt PacketOptions, f *packet.Forwarder, port int) ([]packetTrial, error) {
+	link, err := netlink.LinkByIndex(port)
+	if err != nil {
+		return nil, err
+	}
+	mac := link.Attrs().HardwareAddr
 	var services []packet.Service
 	var trials []packetTrial
-	mac := make(net.HardwareAddr, 6)
-	if link, err := netlink.LinkByIndex(port); err == nil {
-		mac = link.Attrs().HardwareAddr
-	}
 	for _, k := range packetKinds {
 		if opt.Kinds != nil && !slices.Contains(opt.Kinds, k.name) {
 			continue
 		}
 		for _, family := range []int{4, 6} {
+			s := packet.Service{Name: fmt.Sprintf("%s%d", k.name, family), Dispatch: k.dispatch, Tunnel: packet.Encapsulation{GUE: k.gue}}
 			vip := netip.AddrPortFrom(packetHost(family, 50), k.port)
-			services = append(services, packet.Service{
-				Name: fmt.Sprintf("%s%d", k.name, family), Dispatch: k.dispatch, Tunnel: packet.Encapsulation{GUE: k.gue},
-				Fronts: []packet.Front{{VIP: vip.Addr(), Port: vip.Port(), Proto: packet.TCP}},
-			})
+			s.Fronts = []packet.Front{{VIP: vip.Addr(), Port: vip.Port(), Proto: packet.TCP}}
+			services = append(services, s)
 			detail := len(r.Detail)
 			r.Detail = append(r.Detail, PacketDetail{Kind: k.name, Family: fmt.Sprintf("ipv%d", family)})
-			client := netip.AddrFrom4([4]byte{10, 99, 0, 1})
-			if family == 6 {
-				client = netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x99, 15: 1})
-			}
-			first, next := segment(mac, client, vip, 2), segment(mac, client, vip, 16)
 			add := func(figure func(*PacketDetail) *float64, t packet.Trial) {
-				t.Port, t.First, t.Next = port, first, next
+				t.Port = port
+				t.First, t.Next = segment(mac, router, packetClient(family), vip, 2), segment(mac, router, packetClient(family), vip, 16)
 				trials = append(trials, packetTrial{t, detail, figure})
 			}
 			add(func(d *PacketDetail) *float64 { return &d.Known }, packet.Trial{Flows: 1, Turns: opt.Packets})
 			add(func(d *PacketDetail) *float64 { return &d.Many }, packet.Trial{Flows: min(opt.Packets, 1<<15), Turns: opt.Packets})
 			add(func(d *PacketDetail) *float64 { return &d.New }, packet.Trial{Flows: min(opt.Packets, 1<<15), New: true})
 			add(func(d *PacketDetail) *float64 { return &d.Flood }, packet.Trial{Flows: opt.Packets, New: true})
+			if k.dispatch == cluster.NAT { // of a service with one node, so that it is known who replies
+				s.Name += "back"
+				vip = netip.AddrPortFrom(vip.Addr(), k.port+1)
+				s.Fronts = []packet.Front{{VIP: vip.Addr(), Port: vip.Port(), Proto: packet.TCP}}
+				services = append(services, s)
+				node := packetTable(s, 1).Shares[0].Addr
+				reply := segment(mac, 0, node, packetClient(family), 16)
+				add(func(d *PacketDetail) *float64 { return &d.Reply }, packet.Trial{Flows: 1, Turns: opt.Packets, Reply: reply})
+			}
 		}
 	}
 	if err := f.Apply(services); err != nil {
 		return nil, err
 	}
 	for _, s := range services {
-		if err := f.SetTable(s.Name, packetTable(s)); err != nil {
+		nodes := packetNodes
+		if strings.HasSuffix(s.Name, "back") {
+			nodes = 1
+		}
+		if err := f.SetTable(s.Name, packetTable(s, nodes)); err != nil {
 			return nil, err
 		}
 	}

@@ -56,7 +56,7 @@ func packetGround(space, far *testbed.Space) (port int, err error) {
 		}
 		bits := packetHost(family, 0).BitLen()
 		all := &net.IPNet{IP: make(net.IP, bits/8), Mask: net.CIDRMask(0, bits)}
-		err := netlink.RouteAdd(&netlink.Route{Dst: all, Gw: packetHost(family, 100+packetNodes).AsSlice(), LinkIndex: port})
+		err := netlink.RouteAdd(&netlink.Route{Dst: all, Gw: packetHost(family, 100+router).AsSlice(), LinkIndex: port})
 		if err != nil {
 			return 0, fmt.Errorf("route to clients: %w", err)
 		}
@@ -65,13 +65,13 @@ func packetGround(space, far *testbed.Space) (port int, err error) {
 }
 
 // packetTable gives each node its turn.
-func packetTable(s packet.Service) *cluster.Table {
+func packetTable(s packet.Service, nodes int) *cluster.Table {
 	family, port := 4, uint16(8000)
 	if s.Fronts[0].VIP.Is6() {
 		family = 6
 	}
 	t := &cluster.Table{Pool: "web", Schedule: "wrr"}
-	for i := range packetNodes {
+	for i := range nodes {
 		at := netip.AddrPortFrom(packetHost(family, 100+i), port)
 		t.Shares = append(t.Shares, cluster.Share{Node: fmt.Sprintf("t%d", i+1), Addr: at, Weight: 100, Live: &cluster.Live{}})
 		t.Slots = append(t.Slots, uint16(i))
@@ -79,15 +79,29 @@ func packetTable(s packet.Service) *cluster.Table {
 	return t
 }
 
-// segment is a frame with TCP and no data. Measure has the checksums right.
-func segment(to net.HardwareAddr, from netip.Addr, vip netip.AddrPort, flags byte) []byte {
-	b := append(append([]byte(nil), to...), 2, 0, 0, 0, 1, packetNodes) // from the router
-	if from.Is4() {
+// packetClient is the client of the first flow, as packet.Measure has it.
+func packetClient(family int) netip.AddrPort {
+	at := netip.AddrFrom4([4]byte{10, 99, 0, 1})
+	if family == 6 {
+		at = netip.AddrFrom16([16]byte{0: 0xfd, 1: 0x99, 12: 0xff, 13: 0xfe, 15: 1})
+	}
+	return netip.AddrPortFrom(at, 0x8000)
+}
+
+// router is the number of the router among the neighbours; those before it are nodes.
+const router = packetNodes
+
+// segment is a frame from a neighbour, with TCP and no data. Its checksums are not right; packet.Measure mends those of
+// frames from clients.
+func segment(to net.HardwareAddr, neighbour byte, from, dst netip.AddrPort, flags byte) []byte {
+	b := append(append([]byte(nil), to...), 2, 0, 0, 0, 1, neighbour)
+	if from.Addr().Is4() {
 		b = append(b, 8, 0, 0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0)
 	} else {
 		b = append(b, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, 6, 64)
 	}
-	b = append(append(b, from.AsSlice()...), vip.Addr().AsSlice()...)
-	b = binary.BigEndian.AppendUint16(append(b, 0, 0), vip.Port())
+	b = append(append(b, from.Addr().AsSlice()...), dst.Addr().AsSlice()...)
+	b = binary.BigEndian.AppendUint16(b, from.Port())
+	b = binary.BigEndian.AppendUint16(b, dst.Port())
 	return append(b, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 0, 0, 0, 0, 0, 0)
 }

@@ -15,11 +15,15 @@ import (
 // Table prints the figures, and the goals beside them.
 func (r *PacketResult) Table(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "dispatch\tfamily\tknown flow\tone of 32,768\tnew flow\tnew, no room\t")
+	fmt.Fprintln(t, "dispatch\tfamily\tknown flow\tone of 32,768\tnew flow\tnew, no room\treply\t")
 	for _, d := range r.Detail {
-		fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t\n", d.Kind, d.Family, d.Known, d.Many, d.New, d.Flood)
+		reply := ""
+		if d.Reply > 0 {
+			reply = fmt.Sprintf("%.1f", d.Reply)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t\n", d.Kind, d.Family, d.Known, d.Many, d.New, d.Flood, reply)
 	}
-	fmt.Fprintf(t, "goal (P2)\t\t<= %.0f\t\t<= %.0f\t\t\n", r.Goals.Known, r.Goals.New)
+	fmt.Fprintf(t, "goal (P2)\t\t<= %.0f\t\t<= %.0f\t\t\t\n", r.Goals.Known, r.Goals.New)
 	if err := t.Flush(); err != nil {
 		return err
 	}
