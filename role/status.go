@@ -141,10 +141,15 @@ func (t *traffic) status() []console.Application {
 			running = append(running, a)
 		}
 	}
+	direct, blocked := t.direct, t.blocked
 	t.mu.Unlock()
 	list := []console.Application{}
 	for _, a := range running {
-		list = append(list, a.status())
+		s := a.status()
+		if s.Check.Up && direct[s.Pool] && blocked != "" {
+			s.Check.Up, s.Check.Reason = false, blocked // as the directors are told
+		}
+		list = append(list, s)
 	}
 	return list
 }
