@@ -54,7 +54,6 @@ func (f *Forwarder) SetTable(service string, t *cluster.Table) error {
 	}
 	f.swaps++
 	f.swapTook = time.Since(began)
-	f.kick(f.look)
 	return nil
 }
 
@@ -95,6 +94,9 @@ func (f *Forwarder) prepare(s *service, t *cluster.Table) (m *ebpf.Map, err erro
 		if err := f.describe(list[i], share.Gone, limitOf(share.Live)); err != nil {
 			return nil, errors.Join(err, m.Close())
 		}
+	}
+	if len(added) > 0 {
+		f.kick(f.look)
 	}
 	s.table, s.pick = t, pick
 	named := make(map[*node]bool, len(list))
