@@ -15,7 +15,7 @@
 //
 // The second, for the schedule `load`, takes in what else can be short (HAS names bandwidth as future work):
 //
-//	Room = CPU * idle * queue * calm * RAM/RAMx * ease * link
+//	Room = 1000 * CPU * idle * queue * calm * RAM/RAMx * ease * link
 //
 //	idle    1 - CPU time in use                          0.01 to 1   /proc/stat
 //	queue   1 / (1 + runnable tasks for each processor)  0.01 to 1   /proc/loadavg

@@ -24,9 +24,13 @@ type Terms struct {
 // scarce is the free bandwidth, in bits per second, at which it halves the room.
 const scarce = 100e6
 
+// fine is how many parts of one the index `load` counts. Of a full node little is left after so many factors: it would round
+// to 1, and small nodes and large ones would seem the same just when that matters.
+const fine = 1000
+
 // Room is the index `load`; see the package. It falls, or stays, when any one term gets worse.
 func (t Terms) Room() cluster.Index {
-	room := t.BogoMIPS * share(t.Available, t.Least)
+	room := fine * t.BogoMIPS * share(t.Available, t.Least)
 	room *= factor(1 - t.Use)
 	room *= factor(1 / (1 + max(0, t.Queue)))
 	room *= factor(1 - t.CPUPressure)

@@ -60,16 +60,16 @@ func TestRoomByHand(t *testing.T) {
 		set  func(*Terms)
 		want cluster.Index
 	}{
-		{"idle", func(*Terms) {}, 20000},
-		{"half of the processors in use", func(t *Terms) { t.Use = 0.5 }, 10000},
-		{"one task waits for each processor", func(t *Terms) { t.Queue = 1 }, 10000},
-		{"a quarter of the time waited for a processor", func(t *Terms) { t.CPUPressure = 0.25 }, 15000},
-		{"half of the time waited for memory", func(t *Terms) { t.MemoryPressure = 0.5 }, 10000},
-		{"100 Mbit/s free", func(t *Terms) { t.Links, t.Free = 1, 100e6 }, 10000},
-		{"900 Mbit/s free", func(t *Terms) { t.Links, t.Free = 1, 900e6 }, 18000},
-		{"no bandwidth free", func(t *Terms) { t.Links = 1 }, 200},
+		{"idle", func(*Terms) {}, 20000_000},
+		{"half of the processors in use", func(t *Terms) { t.Use = 0.5 }, 10000_000},
+		{"one task waits for each processor", func(t *Terms) { t.Queue = 1 }, 10000_000},
+		{"a quarter of the time waited for a processor", func(t *Terms) { t.CPUPressure = 0.25 }, 15000_000},
+		{"half of the time waited for memory", func(t *Terms) { t.MemoryPressure = 0.5 }, 10000_000},
+		{"100 Mbit/s free", func(t *Terms) { t.Links, t.Free = 1, 100e6 }, 10000_000},
+		{"900 Mbit/s free", func(t *Terms) { t.Links, t.Free = 1, 900e6 }, 18000_000},
+		{"no bandwidth free", func(t *Terms) { t.Links = 1 }, 200_000},
 		{"everything in use", func(t *Terms) { t.Use, t.Queue, t.CPUPressure, t.MemoryPressure, t.Links = 1, 1e6, 1, 1, 1 }, 1},
-		{"half the memory", func(t *Terms) { t.Available /= 2 }, 10000},
+		{"half the memory", func(t *Terms) { t.Available /= 2 }, 10000_000},
 	}
 	for _, tt := range tests {
 		terms := idle
@@ -115,7 +115,7 @@ func TestRoomIsMonotoneInEachTerm(t *testing.T) {
 		if got, was := b.Room(), a.Room(); got > was || got < 1 {
 			t.Errorf("got %d for the worse %+v, %d for %+v", got, b, was, a)
 		}
-		if got, most := a.Room(), HAS(a.BogoMIPS, a.Available, a.Least); got > most {
+		if got, most := a.Room(), HAS(fine*a.BogoMIPS, a.Available, a.Least); got > most {
 			t.Errorf("got %d, more than %d without any shortage", got, most)
 		}
 	})

@@ -56,7 +56,7 @@ func TestSeveralProcessorsCountTogetherAndFreeIsAvailable(t *testing.T) {
 func TestNodeThatSaysAlmostNothing(t *testing.T) {
 	m := meter(t, Config{Proc: "testdata/bare/proc", Sys: "testdata/bare/sys"})
 	l, total := m.Measure(1 << 30)
-	if want := (cluster.Load{Index: 1000, Room: 1000}); cmp.Diff(want, l) != "" || total != 0 {
+	if want := (cluster.Load{Index: 1000, Room: 1_000_000}); cmp.Diff(want, l) != "" || total != 0 {
 		t.Errorf("got %+v, %d, want %+v, 0", l, total, want)
 	}
 	if n := len(m.Last().Missing); n != 7 {
