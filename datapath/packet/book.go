@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,7 @@ type bookKey struct{ Kind, Place uint32 }
 const (
 	bookLayout    = 1 + iota // Number: the layout of the maps
 	bookSeed                 // Number: settings.mix
-	bookFields               // Text: the fields of a flow's key (place 0) and of a flow (1)
+	bookFields               // Text: the fields of a flow's key (place 0), a flow (1), a bucket of first packets (2) and a first packet (3)
 	bookService              // Text: the name of a service
 	bookNode                 // Text: the name of a node; Number: the place of its service; At, Port: where it is
 	bookNeighbour            // Number: an interface; At: the neighbour there that is kept resolved
@@ -64,6 +65,8 @@ func beginBook(book *ebpf.Map, seed uint64) error {
 	}{
 		{bookKey{bookFields, 0}, entry(0, netip.AddrPort{}, fields(directorFlowKey{}))},
 		{bookKey{bookFields, 1}, entry(0, netip.AddrPort{}, fields(directorFlow{}))},
+		{bookKey{bookFields, 2}, entry(0, netip.AddrPort{}, fields(directorBucket{}))},
+		{bookKey{bookFields, 3}, entry(0, netip.AddrPort{}, fields(directorFirst{}))},
 		{bookKey{Kind: bookSeed}, entry(seed, netip.AddrPort{}, "")},
 		{bookKey{Kind: bookLayout}, entry(layout, netip.AddrPort{}, "")},
 	} {
@@ -109,27 +112,34 @@ type span struct{ from, to, size int }
 
 // spans finds the fields that a value of another layout has in common with ours, which it knows by name and size.
 func spans(theirs, ours string) (list []span) {
-	known := map[string][2]int{}
-	read := func(text string, do func(name string, at, size int)) {
-		for _, f := range strings.Fields(text) {
-			part := strings.Split(f, ":")
-			if len(part) != 3 {
-				continue
-			}
-			at, err := strconv.Atoi(part[1])
-			size, err2 := strconv.Atoi(part[2])
-			if err == nil && err2 == nil && at >= 0 && size > 0 {
-				do(part[0], at, size)
-			}
+	known := described(theirs)
+	for name, f := range described(ours) {
+		if k, ok := known[name]; ok && k.size == f.size {
+			list = append(list, span{k.at, f.at, f.size})
 		}
 	}
-	read(theirs, func(name string, at, size int) { known[name] = [2]int{at, size} })
-	read(ours, func(name string, at, size int) {
-		if k, ok := known[name]; ok && k[1] == size {
-			list = append(list, span{k[0], at, size})
-		}
-	})
+	slices.SortFunc(list, func(a, b span) int { return a.to - b.to })
 	return list
+}
+
+// A field is where a value has one.
+type field struct{ at, size int }
+
+// described reads what fields has written.
+func described(text string) map[string]field {
+	known := map[string]field{}
+	for _, f := range strings.Fields(text) {
+		part := strings.Split(f, ":")
+		if len(part) != 3 {
+			continue
+		}
+		at, err := strconv.Atoi(part[1])
+		size, err2 := strconv.Atoi(part[2])
+		if err == nil && err2 == nil && at >= 0 && at < 1<<16 && size > 0 {
+			known[part[0]] = field{at, size}
+		}
+	}
+	return known
 }
 
 // convert copies the fields from a value of another layout.

@@ -183,9 +183,6 @@ func TestANodeIsForgottenWithItsLastFlow(t *testing.T) {
 	f.end(f.kernel.directorMaps.Flows, &k, 1<<64-1)
 	f.mu.RUnlock()
 	until(t, "the node is forgotten", func() bool { return f.Status().Nodes.Used == 1 })
-	if n := len(all[directorFront, uint32](t, f.kernel.Replies)); n != 1 {
-		t.Errorf("got %d senders, want 1", n)
-	}
 }
 
 func TestInsertedFlowsGiveWayToNewerOnes(t *testing.T) {
@@ -508,6 +505,7 @@ func FuzzEvent(f *testing.F) {
 
 func FuzzSpans(f *testing.F) {
 	f.Add("seen:0:8 node:8:4 ", []byte{1, 2, 3, 4, 5, 6, 7, 8, 9})
+	f.Add("seen:9223372036854775807:8", []byte{1})
 	f.Fuzz(func(t *testing.T, theirs string, from []byte) {
 		var v directorFlow
 		convert(spans(theirs, fields(v)), from, memoryOf(&v))
