@@ -9,11 +9,13 @@ import (
 	"muster/lab/load"
 )
 
-// mixedHardware asks as fast as it can, so that the nodes that have little are full.
+// mixedRate is requests a second: a load that the nodes carry together.
+const mixedRate = 300
+
 func mixedHardware(ctx context.Context, s *Stage) error {
 	for _, o := range s.shape.offer {
 		cfg := load.Config{
-			Targets: o.both(webPort), Requests: requests(s.docs.Files[:smallDocuments]...), Connections: 32, Close: true, Duration: 4 * time.Second,
+			Targets: o.both(webPort), Requests: requests(s.docs.Files[:smallDocuments]...), Connections: 32, Close: true, Rate: mixedRate, Duration: 4 * time.Second,
 		}
 		if s.cfg.Short {
 			cfg.Duration /= 2

@@ -126,7 +126,7 @@ func All() []*Scenario {
 			Must:  "every answer is right; work goes where the room is: the more a node has, the more it answers",
 			Needs: []string{},
 			shape: shape{
-				nginx: []string{}, cores: map[string]float64{"t1": 0.04, "t2": 0.08, "t3": 0.16, "t4": 0.32},
+				nginx: []string{}, cores: map[string]float64{"t1": 0.06, "t2": 0.12, "t3": 0.24, "t4": 0.48},
 				offer: []offer{{name: "has", vip: 0, dispatch: "dr", schedule: "has"}, {name: "load", vip: 1, dispatch: "dr", schedule: "load"}},
 			}, do: mixedHardware,
 		},
