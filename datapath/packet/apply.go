@@ -77,11 +77,6 @@ func (c *change) make(list []Service) error {
 				return fmt.Errorf("service %s: %w", def.Name, err)
 			}
 		}
-		for _, n := range s.members {
-			if err := f.announce(n, def); err != nil {
-				return fmt.Errorf("service %s: node %s: %w", def.Name, n.name, err)
-			}
-		}
 	}
 	c.sources = sourcesOf(c.wanted)
 	if err := f.addSources(c.sources); err != nil {
@@ -124,7 +119,7 @@ func (c *change) place(fr Front, s *service) error {
 		return err
 	}
 	c.undoing = append(c.undoing, func() { c.f.frontPlaces.release(place) })
-	if err := c.f.kernel.Fronts.Put(place, frontKey(fr)); err != nil {
+	if err := c.f.kernel.Fronts.Put(place, directorEntrance{Front: frontKey(fr)}); err != nil {
 		return fmt.Errorf("write map %s: %w", directorMapFronts, err)
 	}
 	c.fronts[fr] = &front{fr, place, s}
@@ -217,9 +212,35 @@ func entryOf(s *service, def Service, front uint32) directorService {
 
 func seconds(d time.Duration) uint32 { return uint32((d + time.Second - 1) / time.Second) }
 
+// writeEntry writes an entry of `services` in the place of another one, if there was one. The same stands in the place of
+// the front, for the flows that have come by it; those that came by the place of the other one come to nothing.
+func (k *kernel) writeEntry(at directorFront, e, old directorService) error {
+	if at.Whole == 0 {
+		if err := k.Fronts.Put(e.Front, directorEntrance{Front: at, Service: e}); err != nil {
+			return err
+		}
+	}
+	if err := k.Services.Put(at, e); err != nil {
+		return err
+	}
+	if at.Whole == 0 && old.Id != 0 && old.Front != e.Front {
+		return k.Fronts.Put(old.Front, directorEntrance{Front: at})
+	}
+	return nil
+}
+
+func (k *kernel) removeEntry(at directorFront, e directorService) error {
+	if at.Whole == 0 {
+		if err := k.Fronts.Put(e.Front, directorEntrance{Front: at}); err != nil {
+			return err
+		}
+	}
+	return k.Services.Delete(at)
+}
+
 // writeEntries brings the map `services` to what it is to hold. If it cannot, it puts back what was.
 func (f *Forwarder) writeEntries(want map[directorFront]directorService) (err error) {
-	was, m := f.entries, f.kernel.Services
+	was, k := f.entries, f.kernel
 	var done []directorFront
 	defer func() {
 		if err == nil {
@@ -227,48 +248,48 @@ func (f *Forwarder) writeEntries(want map[directorFront]directorService) (err er
 			return
 		}
 		err = fmt.Errorf("write map %s: %w", directorMapServices, err)
-		for _, k := range done {
-			if old, ok := was[k]; ok {
-				_ = m.Put(k, old) // it was there a moment ago; there is nothing else to try
+		for _, at := range done {
+			if old, ok := was[at]; ok {
+				_ = k.writeEntry(at, old, want[at]) // it was there a moment ago; there is nothing else to try
 			} else {
-				_ = m.Delete(k)
+				_ = k.removeEntry(at, want[at])
 			}
 		}
 	}()
 	keys := slices.SortedFunc(maps.Keys(want), func(a, b directorFront) int { return cmp.Compare(want[a].Id, want[b].Id) })
 	replaced := uint32(0) // the service whose entry was replaced last
-	for _, k := range keys {
-		old, had := was[k]
-		if had && old == want[k] {
+	for _, at := range keys {
+		old, had := was[at]
+		if had && old == want[at] {
 			continue
 		}
 		// The kernel writes a value where the last one that was replaced had been, and a packet may still be reading that:
 		// it may find another front of its service there, but not another service.
-		if replaced != 0 && replaced != want[k].Id {
-			if err := f.kernel.settle(); err != nil {
+		if replaced != 0 && replaced != want[at].Id {
+			if err := k.settle(); err != nil {
 				return err
 			}
 			replaced = 0
 		}
-		if err := m.Put(k, want[k]); err != nil {
+		done = append(done, at)
+		if err := k.writeEntry(at, want[at], old); err != nil {
 			return err
 		}
-		done = append(done, k)
 		if had {
-			replaced = want[k].Id
+			replaced = want[at].Id
 			if old.Id != replaced {
-				if err := f.kernel.settle(); err != nil {
+				if err := k.settle(); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	for k := range was {
-		if _, stays := want[k]; !stays {
-			if err := m.Delete(k); err != nil {
+	for at, e := range was {
+		if _, stays := want[at]; !stays {
+			done = append(done, at)
+			if err := k.removeEntry(at, e); err != nil {
 				return err
 			}
-			done = append(done, k)
 		}
 	}
 	return nil

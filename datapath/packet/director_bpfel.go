@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type directorBucket struct {
+	_     structs.HostLayout
+	Tag   [4]uint32
+	Lock  uint32
+	Pad   [11]uint32
+	First [4]directorFirst
+}
+
 type directorDatagram struct {
 	_       structs.HostLayout
 	Seen    uint64
@@ -48,6 +56,13 @@ const (
 	directorDispatchNAT  directorDispatch = 4
 )
 
+type directorEntrance struct {
+	_       structs.HostLayout
+	Front   directorFront
+	Pad     uint32
+	Service directorService
+}
+
 type directorEvent struct {
 	_    structs.HostLayout
 	Key  directorFlowKey
@@ -64,6 +79,12 @@ const (
 	directorEventKindE_CLOSED       directorEventKind = 3
 	directorEventKindE_NO_NEIGHBOUR directorEventKind = 4
 )
+
+type directorFirst struct {
+	_    structs.HostLayout
+	Key  directorFlowKey
+	Flow directorFlow
+}
 
 type directorFlow struct {
 	_       structs.HostLayout
@@ -347,7 +368,6 @@ const (
 	directorMapPorts             = "ports"
 	directorMapRates             = "rates"
 	directorMapReasons           = "reasons"
-	directorMapReplies           = "replies"
 	directorMapServiceCounts     = "service_counts"
 	directorMapServiceLive       = "service_live"
 	directorMapServices          = "services"
@@ -357,6 +377,7 @@ const (
 	directorMapVlans             = "vlans"
 	directorMapWays              = "ways"
 	directorProgDirector         = "director"
+	directorProgPutFirst         = "put_first"
 	directorVarSettings          = "settings"
 	directorVarUnusedDispatch    = "unused_dispatch"
 	directorVarUnusedEvent       = "unused_event"
@@ -413,6 +434,7 @@ type directorSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type directorProgramSpecs struct {
 	Director *ebpf.ProgramSpec `ebpf:"director"`
+	PutFirst *ebpf.ProgramSpec `ebpf:"put_first"`
 }
 
 // directorMapSpecs contains maps before they are loaded into the kernel.
@@ -430,7 +452,6 @@ type directorMapSpecs struct {
 	Ports         *ebpf.MapSpec `ebpf:"ports"`
 	Rates         *ebpf.MapSpec `ebpf:"rates"`
 	Reasons       *ebpf.MapSpec `ebpf:"reasons"`
-	Replies       *ebpf.MapSpec `ebpf:"replies"`
 	ServiceCounts *ebpf.MapSpec `ebpf:"service_counts"`
 	ServiceLive   *ebpf.MapSpec `ebpf:"service_live"`
 	Services      *ebpf.MapSpec `ebpf:"services"`
@@ -489,7 +510,6 @@ type directorMaps struct {
 	Ports         *ebpf.Map `ebpf:"ports"`
 	Rates         *ebpf.Map `ebpf:"rates"`
 	Reasons       *ebpf.Map `ebpf:"reasons"`
-	Replies       *ebpf.Map `ebpf:"replies"`
 	ServiceCounts *ebpf.Map `ebpf:"service_counts"`
 	ServiceLive   *ebpf.Map `ebpf:"service_live"`
 	Services      *ebpf.Map `ebpf:"services"`
@@ -513,7 +533,6 @@ func (m *directorMaps) Close() error {
 		m.Ports,
 		m.Rates,
 		m.Reasons,
-		m.Replies,
 		m.ServiceCounts,
 		m.ServiceLive,
 		m.Services,
@@ -547,11 +566,13 @@ type directorVariables struct {
 // It can be passed to loadDirectorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directorPrograms struct {
 	Director *ebpf.Program `ebpf:"director"`
+	PutFirst *ebpf.Program `ebpf:"put_first"`
 }
 
 func (p *directorPrograms) Close() error {
 	return _DirectorClose(
 		p.Director,
+		p.PutFirst,
 	)
 }
 

@@ -70,7 +70,7 @@ func (f *Forwarder) known(k *directorFlowKey) (v directorFlow, ok bool) {
 	if f.kernel.directorMaps.Flows.Lookup(k, &v) == nil {
 		return v, true
 	}
-	return v, f.kernel.Unconfirmed.Lookup(k, &v) == nil
+	return v, f.kernel.firsts.Lookup(k, &v) == nil
 }
 
 // replyKey is what the node of a nat flow sends. The caller holds mu.
@@ -92,7 +92,7 @@ func (f *Forwarder) replyKey(k *directorFlowKey, v *directorFlow) (back director
 
 // end takes a flow out of the map, unless a packet of it has come since seen, and what belongs to it. It returns the flow
 // as it was at its end. The caller holds mu.
-func (f *Forwarder) end(m *ebpf.Map, k *directorFlowKey, seen uint64) (v directorFlow, ended bool) {
+func (f *Forwarder) end(m flowMap, k *directorFlowKey, seen uint64) (v directorFlow, ended bool) {
 	if err := m.LookupAndDelete(k, &v); err != nil {
 		return v, false // the kernel was faster
 	}
@@ -109,7 +109,7 @@ func (f *Forwarder) end(m *ebpf.Map, k *directorFlowKey, seen uint64) (v directo
 	}
 	if back, ok := f.replyKey(k, &v); ok && !v.reply() {
 		_ = f.kernel.directorMaps.Flows.Delete(&back) // it is in one of the two, or in none
-		_ = f.kernel.Unconfirmed.Delete(&back)
+		_ = f.kernel.firsts.Delete(&back)
 	}
 	return v, true
 }

@@ -94,10 +94,10 @@ func (f *Forwarder) insert(flow Flow) (bool, error) {
 	if now := ktime(); uint64(max(flow.Idle, 0)) < now {
 		v.Seen = now - uint64(max(flow.Idle, 0))
 	}
-	m := f.kernel.directorMaps.Flows
+	var m flowMap = f.kernel.directorMaps.Flows
 	switch flow.State {
 	case Unconfirmed:
-		m = f.kernel.Unconfirmed
+		m = f.kernel.firsts
 	case Established:
 		v.Flags = uint8(directorFlowFlagF_COUNTED)
 	case Closing:
@@ -108,7 +108,7 @@ func (f *Forwarder) insert(flow Flow) (bool, error) {
 			return false, nil
 		}
 		f.end(f.kernel.directorMaps.Flows, &k, 1<<64-1)
-		f.end(f.kernel.Unconfirmed, &k, 1<<64-1)
+		f.end(f.kernel.firsts, &k, 1<<64-1)
 	}
 	if err := m.Update(k, v, ebpf.UpdateNoExist); err != nil {
 		if errors.Is(err, ebpf.ErrKeyExist) { // a packet has just come
@@ -126,7 +126,7 @@ func (f *Forwarder) insert(flow Flow) (bool, error) {
 }
 
 // insertReply adds the other half of a nat flow.
-func (f *Forwarder) insertReply(m *ebpf.Map, k *directorFlowKey, v directorFlow) error {
+func (f *Forwarder) insertReply(m flowMap, k *directorFlowKey, v directorFlow) error {
 	back, ok := f.replyKey(k, &v)
 	if !ok {
 		return nil

@@ -39,7 +39,6 @@ type Forwarder struct {
 	fronts    map[Front]*front
 	entries   map[directorFront]directorService // what `services` holds
 	sources   map[directorSourceKey]uint32      // what `sources` holds
-	senders   map[directorFront]map[*node]bool  // what `replies` holds
 	serviceAt []*service                        // by place, those that are leaving too
 	frontAt   []*front
 	nodes     []*node
@@ -71,7 +70,7 @@ func New(cfg Config, log *slog.Logger) (*Forwarder, error) {
 		cfg: cfg.withDefaults(), log: log.With("part", "packet"),
 		purge: make(chan struct{}, 1), look: make(chan struct{}, 1), swap: make(chan struct{}, 1), ended: make(chan Flow, 4096),
 		services: map[string]*service{}, fronts: map[Front]*front{},
-		entries: map[directorFront]directorService{}, sources: map[directorSourceKey]uint32{}, senders: map[directorFront]map[*node]bool{},
+		entries: map[directorFront]directorService{}, sources: map[directorSourceKey]uint32{},
 		serviceAt: make([]*service, mostServices+2), frontAt: make([]*front, mostFronts), nodes: make([]*node, mostNodes),
 		servicePlaces: newVacancies("services", 1, mostServices),
 		frontPlaces:   newVacancies("addresses and ports", 0, mostFronts),

@@ -16,12 +16,13 @@ import (
 // A kernel is what has been loaded: the program, its maps, and the book.
 type kernel struct {
 	directorObjects
-	book  *ebpf.Map            // see book.go
-	named map[string]*ebpf.Map // all that are pinned, by the names of their pins
-	inner *ebpf.MapSpec        // of a share table
-	blank *ebpf.Map            // an empty one; see settle
-	live  []int64              // node_live, mapped: by node, changed by atomic addition
-	taken bool                 // the maps were there before
+	book   *ebpf.Map            // see book.go
+	named  map[string]*ebpf.Map // all that are pinned, by the names of their pins
+	inner  *ebpf.MapSpec        // of a share table
+	blank  *ebpf.Map            // an empty one; see settle
+	firsts *firsts              // unconfirmed, mapped
+	live   []int64              // node_live, mapped: by node, changed by atomic addition
+	taken  bool                 // the maps were there before
 }
 
 // specOf is what is to be loaded for a configuration.
@@ -31,7 +32,7 @@ func specOf(cfg Config) (*ebpf.CollectionSpec, error) {
 		return nil, err
 	}
 	spec.Maps[directorMapFlows].MaxEntries = uint32(cfg.Flows)
-	spec.Maps[directorMapUnconfirmed].MaxEntries = uint32(cfg.Unconfirmed)
+	spec.Maps[directorMapUnconfirmed].MaxEntries = bucketsFor(cfg.Unconfirmed)
 	// A list that replaces another one is written before that is removed; each has an entry of ours as well.
 	spec.Maps[directorMapSources].MaxEntries = uint32(2 * (cfg.Sources + mostServices))
 	return spec, nil
@@ -87,7 +88,8 @@ func (k *kernel) rest(book *ebpf.Map) (err error) {
 		return fmt.Errorf("map %s into memory: %w", directorMapNodeLive, err)
 	}
 	k.live = int64sOf(mapped)
-	return nil
+	k.firsts, err = newFirsts(&k.directorObjects)
+	return err
 }
 
 // Close gives back what the process has of it. What is pinned or attached stays in the kernel.
@@ -97,6 +99,7 @@ func (k *kernel) Close() error {
 		errs = append(errs, unix.Munmap(bytesOf(k.live)))
 		k.live = nil
 	}
+	errs = append(errs, k.firsts.close())
 	for _, m := range []*ebpf.Map{k.book, k.blank} {
 		if m != nil {
 			errs = append(errs, m.Close())

@@ -107,19 +107,18 @@ func (k *kernel) measure(t Trial, nothing *ebpf.Program) (c Cost, err error) {
 
 // forgetFlows empties the maps of flows, and takes back what is counted of them.
 func (k *kernel) forgetFlows() error {
-	for _, m := range []*ebpf.Map{k.Flows, k.Unconfirmed} {
-		keys, values := make([]directorFlowKey, 8192), make([]directorFlow, 8192)
-		cursor := new(ebpf.MapBatchCursor)
-		for {
-			_, err := m.BatchLookupAndDelete(cursor, keys, values, nil)
-			if errors.Is(err, ebpf.ErrKeyNotExist) {
-				break
-			}
-			if err != nil {
-				return fmt.Errorf("empty %s: %w", m, err)
-			}
+	keys, values := make([]directorFlowKey, 8192), make([]directorFlow, 8192)
+	cursor := new(ebpf.MapBatchCursor)
+	for {
+		_, err := k.Flows.BatchLookupAndDelete(cursor, keys, values, nil)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("empty %s: %w", k.Flows, err)
 		}
 	}
+	clear(k.firsts.buckets)
 	clear(k.live)
 	return nil
 }

@@ -153,9 +153,6 @@ func (f *Forwarder) newNode(s *service, at seat) (*node, error) {
 	if err == nil {
 		err = f.note(bookKey{bookNode, place}, entry(uint64(s.place), at.at, at.name))
 	}
-	if err == nil {
-		err = f.announce(n, s.Service)
-	}
 	if err != nil {
 		f.nodePlaces.release(place)
 		return nil, fmt.Errorf("node %s: %w", at.name, err)
@@ -171,60 +168,6 @@ func (f *Forwarder) freeNode(n *node) {
 	f.nodes[n.place] = nil
 	f.nodePlaces.release(n.place)
 	_ = f.kernel.book.Delete(bookKey{bookNode, n.place}) // an entry too many is overwritten by the next node
-	f.conceal(n)
-}
-
-// replyKeys are what a nat node sends from, of which the kernel knows that it is a node's.
-func (n *node) replyKeys(def Service) (keys []directorFront) {
-	if def.Dispatch != cluster.NAT {
-		return nil
-	}
-	seen := map[directorFront]bool{}
-	for _, fr := range def.Fronts {
-		k := directorFront{Proto: uint8(fr.Proto), Port: n.wire.Port}
-		k.Vip.W = n.wire.Addr.W
-		if fr.Port == 0 { // a front of every port leaves the port as it is
-			k.Port = 0
-		} else if k.Port == 0 {
-			k.Port = networkOrder(fr.Port)
-		}
-		if !seen[k] {
-			seen[k] = true
-			keys = append(keys, k)
-		}
-	}
-	return keys
-}
-
-// announce makes what a nat node sends known to the kernel. Several services may have the same node. What is announced
-// once stays so until the node goes: too much costs a lookup.
-func (f *Forwarder) announce(n *node, def Service) error {
-	for _, k := range n.replyKeys(def) {
-		if f.senders[k] == nil {
-			if len(f.senders) >= int(f.kernel.Replies.MaxEntries()) {
-				return fmt.Errorf("%w: nat has %d addresses and ports of nodes, and no room for another", ErrFull, len(f.senders))
-			}
-			if err := f.kernel.Replies.Put(k, n.service.place); err != nil {
-				return fmt.Errorf("write map %s: %w", directorMapReplies, err)
-			}
-			f.senders[k] = map[*node]bool{}
-		}
-		f.senders[k][n] = true
-	}
-	return nil
-}
-
-// conceal takes back what announce did.
-func (f *Forwarder) conceal(n *node) {
-	for k, who := range f.senders {
-		if !who[n] {
-			continue
-		}
-		if delete(who, n); len(who) == 0 {
-			delete(f.senders, k)
-			_ = f.kernel.Replies.Delete(k) // too much costs a lookup and no more
-		}
-	}
 }
 
 func (f *Forwarder) note(k bookKey, e bookEntry) error {

@@ -3,8 +3,6 @@ package packet
 import (
 	"context"
 	"time"
-
-	"github.com/cilium/ebpf"
 )
 
 // What is to be ended at once, and not when its time is up.
@@ -89,7 +87,7 @@ func (f *Forwarder) again(work todo) {
 
 // A lost flow is one that ends with a reset to its client.
 type lostFlow struct {
-	m    *ebpf.Map
+	m    flowMap
 	key  directorFlowKey
 	seen uint64
 }
@@ -105,7 +103,7 @@ func (f *Forwarder) purgeOnce(ctx context.Context, work todo) error {
 	}
 	f.mu.RUnlock()
 	var lost []lostFlow
-	for _, m := range []*ebpf.Map{f.kernel.Unconfirmed, f.kernel.directorMaps.Flows} {
+	for _, m := range []flowMap{f.kernel.firsts, f.kernel.directorMaps.Flows} {
 		b := newBroom(m, 4096)
 		for last := false; !last; {
 			if ctx.Err() != nil {

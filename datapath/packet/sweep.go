@@ -18,21 +18,26 @@ const (
 
 // A broom goes through a map of flows, some at a time.
 type broom struct {
-	m      *ebpf.Map
-	cursor ebpf.MapBatchCursor
+	m      flowMap
+	cursor ebpf.MapBatchCursor // flows
+	bucket int                 // unconfirmed: the next one
 	keys   []directorFlowKey
 	values []directorFlow
 	all    int                  // found on this way through
 	states [len(stateNames)]int // the same by state, what nat nodes send aside
 }
 
-func newBroom(m *ebpf.Map, size int) *broom {
+func newBroom(m flowMap, size int) *broom {
 	return &broom{m: m, keys: make([]directorFlowKey, size), values: make([]directorFlow, size)}
 }
 
 // next reads some more, and says whether these are the last.
 func (b *broom) next() (n int, last bool, err error) {
-	n, err = b.m.BatchLookup(&b.cursor, b.keys, b.values, nil)
+	if t, ok := b.m.(*firsts); ok {
+		n, last = t.read(&b.bucket, b.keys, b.values)
+		return n, last, nil
+	}
+	n, err = b.m.(*ebpf.Map).BatchLookup(&b.cursor, b.keys, b.values, nil)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return n, true, nil
 	}
@@ -43,7 +48,7 @@ func (b *broom) next() (n int, last bool, err error) {
 }
 
 func (b *broom) restart() {
-	b.cursor, b.all, b.states = ebpf.MapBatchCursor{}, 0, [len(stateNames)]int{}
+	b.cursor, b.bucket, b.all, b.states = ebpf.MapBatchCursor{}, 0, 0, [len(stateNames)]int{}
 }
 
 // A tally is what a sweep finds of each node, beside what the kernel counts.
@@ -71,7 +76,7 @@ func (f *Forwarder) sweep(ctx context.Context) error {
 	defer step.Stop()
 	// First packets are looked at first: one that is followed by a second meanwhile is seen in the other map.
 	var brooms []*broom
-	for _, m := range []*ebpf.Map{f.kernel.Unconfirmed, f.kernel.directorMaps.Flows} {
+	for _, m := range []flowMap{f.kernel.firsts, f.kernel.directorMaps.Flows} {
 		brooms = append(brooms, newBroom(m, stepOf(m)))
 	}
 	t := newTally()
@@ -108,7 +113,7 @@ func (f *Forwarder) sweep(ctx context.Context) error {
 
 // stepOf is how many flows of a map are looked at in one step; less than one of the kernel's buckets may hold would be
 // refused.
-func stepOf(m *ebpf.Map) int { return max(int(m.MaxEntries())/sweepSteps, 512) }
+func stepOf(m flowMap) int { return max(int(m.MaxEntries())/sweepSteps, 512) }
 
 func (f *Forwarder) beginSweep(brooms []*broom, t *tally) {
 	for _, b := range brooms {

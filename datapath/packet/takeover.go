@@ -2,6 +2,7 @@ package packet
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
@@ -42,22 +43,10 @@ func (f *Forwarder) takeOver() error {
 			}
 			f.nodes[k.Place] = n
 			n.service.members[n.seat] = n
-			if err := f.announce(n, n.service.Service); err != nil {
-				return err
-			}
 		case k.Kind == bookNeighbour:
 			h := hop{int(e.Number), e.at().Addr()}
 			f.kept[k.Place], f.hops[h] = h, ""
 		}
-	}
-	senders := map[directorFront]uint32{}
-	for k, who := range f.senders {
-		for n := range who {
-			senders[k] = n.service.place
-		}
-	}
-	if _, err := bring(f.kernel.Replies, senders); err != nil {
-		return fmt.Errorf("write map %s: %w", directorMapReplies, err)
 	}
 	return f.takeSources()
 }
@@ -123,7 +112,8 @@ type oldSet struct {
 	flows, unconfirmed *ebpf.Map
 	book               map[bookKey]bookEntry
 	keys, values       []span
-	fresh              uint64 // ktime: flows that have been quiet since have been copied
+	bucket, first      map[string]field // of unconfirmed
+	fresh              uint64           // ktime: flows that have been quiet since have been copied
 }
 
 func newOldSet(set int, named map[string]*ebpf.Map, book map[bookKey]bookEntry) (o *oldSet, err error) {
@@ -133,6 +123,8 @@ func newOldSet(set int, named map[string]*ebpf.Map, book map[bookKey]bookEntry) 
 		return spans(e.text(), fields(ours))
 	}
 	o.keys, o.values = field(0, directorFlowKey{}), field(1, directorFlow{})
+	buckets, firsts := book[bookKey{bookFields, 2}], book[bookKey{bookFields, 3}]
+	o.bucket, o.first = described(buckets.text()), described(firsts.text())
 	for _, m := range []struct {
 		name string
 		to   **ebpf.Map
@@ -197,11 +189,8 @@ func (f *Forwarder) copyOld() error {
 	since := f.old.fresh
 	f.old.fresh = ktime() - uint64(time.Second) // the program's clock is a little behind
 	var n int
-	for _, m := range []*ebpf.Map{f.old.unconfirmed, f.old.flows} {
-		if m == nil {
-			continue
-		}
-		err := f.old.each(m, func(k *directorFlowKey, v *directorFlow) {
+	for _, each := range []func(func(*directorFlowKey, *directorFlow)) error{f.old.eachFirst, f.old.each} {
+		err := each(func(k *directorFlowKey, v *directorFlow) {
 			if v.Seen < since || v.reply() {
 				return
 			}
@@ -232,8 +221,12 @@ func (f *Forwarder) retiredNode(s *service, at seat) {
 	n.retired = true
 }
 
-// each reads a map of another layout.
-func (o *oldSet) each(m *ebpf.Map, do func(*directorFlowKey, *directorFlow)) error {
+// each reads flows of another layout.
+func (o *oldSet) each(do func(*directorFlowKey, *directorFlow)) error {
+	m := o.flows
+	if m == nil {
+		return nil
+	}
 	slice := func(size uint32) reflect.Value {
 		t := reflect.SliceOf(reflect.ArrayOf(int(size), reflect.TypeFor[byte]()))
 		return reflect.MakeSlice(t, 4096, 4096)
@@ -255,6 +248,37 @@ func (o *oldSet) each(m *ebpf.Map, do func(*directorFlowKey, *directorFlow)) err
 			return nil
 		}
 	}
+}
+
+// eachFirst reads first packets of another layout. The program may be writing them: one that is half another one leads to
+// no flow, or to one that ends soon.
+func (o *oldSet) eachFirst(do func(*directorFlowKey, *directorFlow)) error {
+	m, tags, firsts, key, flow := o.unconfirmed, o.bucket["tag"], o.bucket["first"], o.first["key"], o.first["flow"]
+	if m == nil || m.Type() != ebpf.Array || tags.size < 4 {
+		return nil // handshakes that are under way begin anew
+	}
+	each := firsts.size / (tags.size / 4)
+	bucket := make([]byte, m.ValueSize())
+	if tags.at+tags.size > len(bucket) || firsts.at+firsts.size > len(bucket) || key.at+key.size > each || flow.at+flow.size > each {
+		return nil
+	}
+	for i := range m.MaxEntries() {
+		if err := m.Lookup(i, bucket); err != nil {
+			return fmt.Errorf("read %s: %w", m, err)
+		}
+		for n := range tags.size / 4 {
+			if binary.NativeEndian.Uint32(bucket[tags.at+4*n:]) == 0 {
+				continue
+			}
+			var k directorFlowKey
+			var v directorFlow
+			first := bucket[firsts.at+each*n:]
+			convert(o.keys, first[key.at:key.at+key.size], memoryOf(&k))
+			convert(o.values, first[flow.at:flow.at+flow.size], memoryOf(&v))
+			do(&k, &v)
+		}
+	}
+	return nil
 }
 
 // flowOf names what a flow of the old maps is about.

@@ -46,7 +46,7 @@ func fromWire(w wireAddr) netip.Addr {
 // networkOrder is a port as a packet has it, and the other way round. The objects are for little-endian machines.
 func networkOrder(port uint16) uint16 { return bits.ReverseBytes16(port) }
 
-// frontKey is a front as the key of `services`, and as the value of `fronts`.
+// frontKey is a front as the key of `services`.
 func frontKey(f Front) (k directorFront) {
 	k.Vip.W, k.Port, k.Proto = toWire(f.VIP), networkOrder(f.Port), uint8(f.Proto)
 	return k

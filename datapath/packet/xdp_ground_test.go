@@ -57,6 +57,7 @@ const vlan5 = 5 // the tag of VLAN 5
 // A ground is the program in a network of its own.
 type ground struct {
 	directorObjects
+	firsts *firsts
 	ports  map[string]uint32 // interface indexes by the names that frames call the ends: me, me2, me5
 	events *ringbuf.Reader
 	marks  *ebpf.Map   // of a program that was instrumented
@@ -120,10 +121,14 @@ func newGround(t testing.TB, change func(*ebpf.CollectionSpec)) *ground {
 		g.marks = whole.DetachMap(marksMap)
 		err = whole.Assign(&g.directorObjects)
 	}
+	if err == nil {
+		g.firsts, err = newFirsts(&g.directorObjects)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		_ = g.firsts.close()
 		_ = g.directorObjects.Close() // nothing is written any more
 		if g.marks != nil {
 			_ = g.marks.Close()

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-
-	"github.com/cilium/ebpf"
 )
 
 // An oracle says of each frame what may become of it. It shares no code with the program and knows nothing of how that
@@ -92,10 +90,6 @@ func (o *oracle) node(t testing.TB, f *offer, label, at string, six bool, port u
 		way.mtu = 1400
 	}
 	f.nodes[label] = way
-	if f.dispatch == dispatches["nat"] {
-		o.reply(t, addr, port, TCP)
-		o.reply(t, addr, port, UDP)
-	}
 }
 
 // of finds a packet's service by its front.
@@ -127,7 +121,7 @@ func (o *oracle) run(t testing.TB, port string, in []byte) (verdict, []byte, err
 // flow is what is known of a flow, nil if nothing is.
 func (o *oracle) flow(t testing.TB, k directorFlowKey) *directorFlow {
 	t.Helper()
-	for _, m := range []*ebpf.Map{o.Flows, o.Unconfirmed} {
+	for _, m := range []flowMap{o.Flows, o.firsts} {
 		f, err := lookup[directorFlow](m, k)
 		if err != nil {
 			t.Fatal(err)

@@ -241,11 +241,6 @@ func (s *script) do(t *testing.T, word, rest string) error {
 		s.node(t, s.id, label, addr, directorNode{
 			Port: uint16(n("port", 0)), Limit: uint32(n("limit", 0)), Mtu: uint32(n("mtu", 0)), Flags: nodeFlags(has),
 		})
-		if s.services[s.id-firstService].Dispatch == dispatches["nat"] {
-			for _, p := range []Proto{TCP, UDP} {
-				s.reply(t, addr, uint16(n("port", 0)), p)
-			}
-		}
 		return nil
 	case "table":
 		return s.newTable(t, rest)
@@ -388,7 +383,7 @@ func (s *script) known(t *testing.T, where string, w []string, six bool, n func(
 		return err
 	}
 	k := key(protoOf(w[0]), netip.AddrPortFrom(from, uint16(number(w[2]))), netip.AddrPortFrom(to, uint16(number(w[5]))))
-	in := map[string]*ebpf.Map{"flow": s.Flows, "first": s.Unconfirmed}
+	in := map[string]flowMap{"flow": s.Flows, "first": s.firsts}
 	for name, m := range in {
 		f, there := find(t, m, k)
 		if there != (where == name) {
@@ -451,7 +446,7 @@ func (s *script) figures(t *testing.T, who string, want map[string]string) error
 }
 
 // lookup reads a value that may not be there.
-func lookup[V any](m *ebpf.Map, key any) (*V, error) {
+func lookup[V any](m interface{ Lookup(key, value any) error }, key any) (*V, error) {
 	v := new(V)
 	err := m.Lookup(key, v)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {

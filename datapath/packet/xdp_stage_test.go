@@ -37,9 +37,10 @@ const (
 // newStage clears the ground of what an earlier one left.
 func newStage(t testing.TB, g *ground) *stage {
 	t.Helper()
-	for _, m := range []*ebpf.Map{g.Services, g.Flows, g.Unconfirmed, g.Datagrams, g.Replies, g.Sources, g.Rates, g.Vlans, g.directorMaps.Ports} {
+	for _, m := range []*ebpf.Map{g.Services, g.Flows, g.Datagrams, g.Sources, g.Rates, g.Vlans, g.directorMaps.Ports} {
 		wipe(t, m)
 	}
+	clear(g.firsts.buckets)
 	for i := range uint32(64) {
 		put(t, g.Nodes, i, directorNode{})
 		put(t, g.NodeLive, i, directorNodeLive{})
@@ -133,7 +134,10 @@ func (s *stage) front(t testing.TB, id uint32, vip netip.Addr, port uint16, prot
 	v.Front = s.fronts
 	key := directorFront{Port: swapped(port), Proto: uint8(proto)}
 	key.Vip.W = words(vip)
-	put(t, s.Fronts, v.Front, key)
+	put(t, s.Fronts, v.Front, directorEntrance{Front: key, Service: v})
+	if old, err := lookup[directorService](s.Services, key); err == nil && old != nil {
+		put(t, s.Fronts, old.Front, directorEntrance{Front: key})
+	}
 	put(t, s.Services, key, v)
 	if key.Port, key.Whole = 0, 1; !s.whole[key] {
 		s.whole[key] = true
@@ -211,14 +215,6 @@ func (s *stage) source(t testing.TB, id uint32, p netip.Prefix, what uint32) {
 	put(t, s.Sources, key, what)
 }
 
-// reply makes known what a nat node sends from.
-func (s *stage) reply(t testing.TB, addr netip.Addr, port uint16, proto Proto) {
-	t.Helper()
-	key := directorFront{Port: swapped(port), Proto: uint8(proto)}
-	key.Vip.W = words(addr)
-	put(t, s.Replies, key, uint32(1))
-}
-
 // watched is how many services' reasons are looked at.
 const watched = 8
 
@@ -275,7 +271,7 @@ func key(proto Proto, from, to netip.AddrPort) (k directorFlowKey) {
 }
 
 // find looks for a flow in one of the maps.
-func find(t testing.TB, m *ebpf.Map, k directorFlowKey) (directorFlow, bool) {
+func find(t testing.TB, m flowMap, k directorFlowKey) (directorFlow, bool) {
 	t.Helper()
 	v, err := lookup[directorFlow](m, k)
 	if err != nil {
@@ -296,10 +292,13 @@ func (s *stage) active(t testing.TB, label string) int64 {
 // age makes all flows, first packets and datagrams older by that many seconds.
 func (s *stage) age(t testing.TB, seconds uint64) {
 	t.Helper()
-	for _, m := range []*ebpf.Map{s.Flows, s.Unconfirmed} {
-		for k, v := range all[directorFlowKey, directorFlow](t, m) {
-			v.Seen -= seconds * 1e9
-			put(t, m, k, v)
+	for k, v := range all[directorFlowKey, directorFlow](t, s.Flows) {
+		v.Seen -= seconds * 1e9
+		put(t, s.Flows, k, v)
+	}
+	for i := range s.firsts.buckets {
+		for j := range s.firsts.buckets[i].First {
+			s.firsts.buckets[i].First[j].Flow.Seen -= seconds * 1e9
 		}
 	}
 	for k, v := range all[directorDatagramKey, directorDatagram](t, s.Datagrams) {

@@ -74,9 +74,10 @@ func everything(t testing.TB, g *ground) *oracle {
 
 // forget clears what flows there are, and what nodes are counted to have.
 func (o *oracle) forget(t testing.TB) {
-	for _, m := range []*ebpf.Map{o.Flows, o.Unconfirmed, o.Datagrams} {
+	for _, m := range []*ebpf.Map{o.Flows, o.Datagrams} {
 		wipe(t, m)
 	}
+	clear(o.firsts.buckets)
 	for _, i := range o.names {
 		put(t, o.NodeLive, i, directorNodeLive{})
 	}

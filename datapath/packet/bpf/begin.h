@@ -73,7 +73,7 @@ static __noinline u32 begin(struct xdp_md *ctx, struct packet *p, const struct s
 		if (why)
 			return NODES + drop(s->id, why);
 	}
-	if (bpf_map_update_elem(&unconfirmed, &p->key, &f, BPF_ANY))
+	if (!first_put(&p->key, &f))
 		return NODES + drop(s->id, R_FULL);
 	count_unconfirmed(s->id);
 	tell(E_NEW, &p->key, &f);
@@ -108,6 +108,7 @@ static __noinline u32 move(struct xdp_md *ctx, struct packet *p, const struct se
 		if (f->state != SYN_SEEN)
 			keep_name(&n);
 	}
+	write_back(&p->key, f);
 	count(s->id, R_GONE_MOVED);
 	return node;
 }

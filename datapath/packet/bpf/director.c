@@ -29,16 +29,30 @@
 #include "deliver.h"
 #include "later.h"
 
-// The place of a packet's node, or NODES and what becomes of it.
-static __always_inline u32 node_of_packet(struct xdp_md *ctx, struct packet *p, struct service **s, struct flow **f)
+// The place of a packet's node, or NODES and what becomes of it. `flows` comes first: what it knows needs no other map.
+static __always_inline u32 node_of_packet(struct xdp_md *ctx, struct packet *p, struct service **s, struct flow **f,
+					  struct flow *copy)
 {
-	*s = service_of(p);
-	if (!*s)
-		return NODES + reply(ctx, p);
+	*f = bpf_map_lookup_elem(&flows, &p->key);
 	p->now = now();
+	if (likely(*f)) {
+		if ((*f)->flags & F_REPLY)
+			return NODES + reply(ctx, p, *f);
+		*s = service_at(p, (*f)->front);
+		if (likely(*s && goes_on(p, *s, *f))) {
+			count_service((*s)->id, p->len);
+			return (*f)->node;
+		}
+		forget(p, *s, *f);
+	}
+	*s = service_of(p);
+	if (!*s) {
+		*f = first_find(&p->key, copy) ? copy : NULL;
+		return NODES + (*f && copy->flags & F_REPLY ? reply(ctx, p, copy) : pass(0, R_PASSED));
+	}
 	count_service((*s)->id, p->len);
-	*f = flow_of(p, *s);
-	return likely(*f) ? (*f)->node : begin(ctx, p, *s);
+	*f = unconfirmed_of(p, *s, copy);
+	return *f ? (*f)->node : begin(ctx, p, *s);
 }
 
 SEC("xdp")
@@ -46,7 +60,7 @@ int director(struct xdp_md *ctx)
 {
 	struct packet p = {};
 	struct service *s = NULL;
-	struct flow *f = NULL;
+	struct flow copy = {}, *f = NULL;
 	u32 node;
 
 	switch (parse(ctx, &p)) {
@@ -60,7 +74,7 @@ int director(struct xdp_md *ctx)
 	if (unlikely(p.part == LATER))
 		node = node_of_fragment(ctx, &p, &s);
 	else if (likely(p.key.proto == IPPROTO_TCP || p.key.proto == IPPROTO_UDP))
-		node = node_of_packet(ctx, &p, &s, &f);
+		node = node_of_packet(ctx, &p, &s, &f, &copy);
 	else if (p.key.proto == (p.version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		node = node_of_error(ctx, &p, &s);
 	else
@@ -68,6 +82,15 @@ int director(struct xdp_md *ctx)
 	if (node >= NODES)
 		return node - NODES;
 	return s ? deliver(ctx, &p, s, f, node) : XDP_ABORTED;
+}
+
+// For user space: writes a first packet, which it cannot do itself, as it may end in the midst of it.
+SEC("syscall")
+int put_first(struct first *from)
+{
+	struct first f = *from;
+
+	return first_put(&f.key, &f.flow);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -65,28 +65,30 @@ static __always_inline void finish(const struct flow_key *key, struct flow *f, u
 	change(key, f, f->flags & other || f->state == CLOSED ? CLOSED : CLOSING, fin, F_COUNTED);
 }
 
-// Ends a flow.
+// Ends a flow. Its service may be NULL: there is none any more.
 static __noinline void forget(const struct packet *p, const struct service *s, struct flow *f)
 {
 	struct name n;
 
-	if (s->dispatch == NAT && name_of(p, f, &n))
+	if (s && s->dispatch == NAT && name_of(p, f, &n))
 		unname(&n);
 	change(&p->key, f, CLOSED, 0, F_COUNTED);
 	bpf_map_delete_elem(&flows, &p->key);
-	bpf_map_delete_elem(&unconfirmed, &p->key);
+	first_drop(&p->key);
 }
 
 // What a packet means for its established flow, where that is not just one more. Says whether the flow goes on.
-static __noinline bool goes_on(const struct packet *p, const struct service *s, struct flow *f)
+static __noinline bool changes(const struct packet *p, const struct service *s, struct flow *f)
 {
 	if (f->service != s->id)
 		return false; // the front has become another service's
-	if (p->key.proto != IPPROTO_TCP)
-		return !idle(p, f, s->udp);
-	if ((p->tcp & (SYN | ACK | RST)) == SYN)
-		return f->state == ESTABLISHED && !idle(p, f, s->established);
-	if (p->tcp & RST) {
+	if (p->key.proto != IPPROTO_TCP) {
+		if (idle(p, f, s->udp))
+			return false;
+	} else if ((p->tcp & (SYN | ACK | RST)) == SYN) {
+		if (f->state != ESTABLISHED || idle(p, f, s->established))
+			return false;
+	} else if (p->tcp & RST) {
 		change(&p->key, f, CLOSED, 0, F_COUNTED);
 	} else if (p->tcp & FIN) {
 		finish(&p->key, f, F_FIN);
@@ -94,11 +96,22 @@ static __noinline bool goes_on(const struct packet *p, const struct service *s, 
 		// Whoever goes on after a reset has not sent it: its number was wrong, and the node has ignored it too (RFC 5961 3).
 		change(&p->key, f, ESTABLISHED, F_COUNTED, 0);
 	}
+	hear(p, f);
 	return true;
 }
 
-// Takes a flow from `unconfirmed` to `flows`.
-static __noinline struct flow *confirm(const struct packet *p, const struct service *s, struct flow *u)
+// The same, where most packets are just one more.
+static __always_inline bool goes_on(const struct packet *p, const struct service *s, struct flow *f)
+{
+	if (*word_of(f) == WORD(s->id, ESTABLISHED, F_COUNTED) && p->key.proto == IPPROTO_TCP && !(p->tcp & (SYN | FIN | RST))) {
+		hear(p, f);
+		return true;
+	}
+	return changes(p, s, f);
+}
+
+// Takes a flow from `unconfirmed` to `flows`. NULL: it stays where it is, and works.
+static __noinline struct flow *confirm(const struct packet *p, const struct service *s, const struct flow *u)
 {
 	struct flow *known, f = {
 		.seen = p->now,
@@ -112,52 +125,37 @@ static __noinline struct flow *confirm(const struct packet *p, const struct serv
 	struct name n;
 
 	if (bpf_map_update_elem(&flows, &p->key, &f, BPF_NOEXIST)) {
-		known = bpf_map_lookup_elem(&flows, &p->key);
-		if (known)
-			return known; // another CPU has just done it
-		count(s->id, R_FULL); // it stays where it is, and works
-		return u;
+		known = bpf_map_lookup_elem(&flows, &p->key); // another CPU has just done it
+		if (!known)
+			count(s->id, R_FULL);
+		return known;
 	}
 	if (s->dispatch == NAT && name_of(p, &f, &n))
 		keep_name(&n);
 	count_active(f.node, 1);
 	count_flow(s->id, f.node);
 	tell(E_ESTABLISHED, &p->key, &f);
-	bpf_map_delete_elem(&unconfirmed, &p->key);
+	first_drop(&p->key);
 	return bpf_map_lookup_elem(&flows, &p->key);
 }
 
-// The flow that a packet belongs to, or NULL: it is new, or TCP that begins in the middle.
-static __always_inline struct flow *flow_of(const struct packet *p, const struct service *s)
+// The flow of a packet, of which `flows` knows nothing; NULL: it is new, or TCP that begins in the middle. f is room for one.
+static __always_inline struct flow *unconfirmed_of(const struct packet *p, const struct service *s, struct flow *f)
 {
-	struct flow *f = bpf_map_lookup_elem(&flows, &p->key);
+	bool tcp = p->key.proto == IPPROTO_TCP;
+	struct flow *known;
 
-	if (f) {
-		if (likely(*word_of(f) == WORD(s->id, ESTABLISHED, F_COUNTED) && p->key.proto == IPPROTO_TCP &&
-			   !(p->tcp & (SYN | FIN | RST))) ||
-		    goes_on(p, s, f)) {
-			hear(p, f);
-			return f;
-		}
-		forget(p, s, f);
+	if (!first_find(&p->key, f) || f->service != s->id || f->flags & F_REPLY || idle(p, f, tcp ? s->syn : s->udp))
 		return NULL;
+	if (tcp && (p->tcp & (SYN | ACK | RST)) != ACK) { // its SYN again, or the end before the beginning
+		hear(p, f);
+		first_put(&p->key, f);
+		return f;
 	}
-	f = bpf_map_lookup_elem(&unconfirmed, &p->key);
-	if (!f || f->service != s->id)
-		return NULL;
-	if (p->key.proto != IPPROTO_TCP) {
-		if (idle(p, f, s->udp))
-			return NULL;
-	} else {
-		if (idle(p, f, s->syn))
-			return NULL;
-		if ((p->tcp & (SYN | ACK | RST)) != ACK) { // its SYN again, or the end before the beginning
-			hear(p, f);
-			return f;
-		}
-	}
-	f = confirm(p, s, f);
-	if (f && p->tcp & FIN)
-		finish(&p->key, f, F_FIN);
-	return f;
+	known = confirm(p, s, f);
+	if (!known)
+		return f;
+	if (p->tcp & FIN)
+		finish(&p->key, known, F_FIN);
+	return known;
 }

@@ -25,6 +25,7 @@ struct quote {
 	struct addr src, dst;
 	__be16 sport, dport;
 	u16 l3, l4; // offsets
+	u16 end;    // offset of where the error ends
 	u8 proto;
 	u8 version;
 };
@@ -63,8 +64,7 @@ static __always_inline bool read_quote(void *data, void *end, struct quote *q)
 			struct extension *e = at;
 			u32 len;
 
-			if (q->proto != IPPROTO_HOPOPTS && q->proto != IPPROTO_DSTOPTS && q->proto != IPPROTO_ROUTING &&
-			    q->proto != IPPROTO_FRAGMENT)
+			if (!is_extension(q->proto) || q->proto == IPPROTO_AH)
 				break;
 			if ((void *)(e + 1) > end)
 				return false;
@@ -77,7 +77,7 @@ static __always_inline bool read_quote(void *data, void *end, struct quote *q)
 		}
 	}
 	ports = at;
-	if (at + 8 > end || q->l4 > DEEPEST)
+	if (at + 8 > end || q->l4 > DEEPEST || q->l4 + 8 > q->end)
 		return false;
 	q->sport = ports[0];
 	q->dport = ports[1];
@@ -86,54 +86,62 @@ static __always_inline bool read_quote(void *data, void *end, struct quote *q)
 
 // A router between this director and a node says what the path carries. What it quotes is a packet of a tunnel; if it quotes
 // enough of it, what the tunnel carries says which node's path that is (RFC 2003 5). The kernel sees the error as well.
-static __noinline void learn_mtu(struct xdp_md *ctx, const struct packet *p, const struct quote *outer)
+__noinline int learn_mtu(struct xdp_md *ctx, const struct packet *p, const struct quote *outer)
 {
 	void *data = data_of(ctx), *end = end_of(ctx);
-	struct quote inner = {.version = outer->proto == IPPROTO_IPV6 ? 6 : 4, .l3 = outer->l4};
-	struct icmp *icmp = data + L4(p);
+	struct quote inner = {};
+	struct flow copy = {}, *f;
+	struct icmp *icmp;
 	struct flow_key key;
 	struct node *n;
-	struct flow *f;
 	u32 mtu, least;
 
+	if (!p || !outer)
+		return 0;
+	inner.version = outer->proto == IPPROTO_IPV6 ? 6 : 4;
+	inner.l3 = outer->l4;
+	inner.end = outer->end;
+	icmp = data + L4(p);
 	if ((void *)(icmp + 1) > end)
-		return;
+		return 0;
 	if (p->version == 4 ? icmp->type != ICMP_DEST_UNREACH || icmp->code != ICMP_FRAG_NEEDED
 			    : icmp->type != ICMPV6_PKT_TOOBIG)
-		return;
+		return 0;
 	mtu = p->version == 4 ? bpf_ntohl(icmp->rest) & 0xffff : bpf_ntohl(icmp->rest);
 	least = p->version == 4 ? 576 : 1280;
 	if (outer->proto == IPPROTO_UDP) {
 		struct gue *gue = data + (outer->l4 & DEEPEST) + sizeof(struct udphdr);
 
 		if ((void *)(gue + 1) > end || gue->length || gue->flags)
-			return;
+			return 0;
 		inner.version = gue->proto == IPPROTO_IPV6 ? 6 : 4;
 		inner.l3 += sizeof(struct udphdr) + sizeof(*gue);
 	}
 	if (!read_quote(data, end, &inner))
-		return;
+		return 0;
 	key = (struct flow_key){
 		.src = inner.src, .dst = inner.dst, .dport = inner.dport, .proto = inner.proto, .sport = inner.sport,
 	};
-	f = either(&key);
+	f = either(&key, &copy);
 	if (!f || f->flags & F_REPLY)
-		return;
+		return 0;
 	n = bpf_map_lookup_elem(&nodes, &f->node);
 	if (!n || !same(&n->addr, &outer->dst))
-		return;
+		return 0;
 	if (mtu < least)
 		mtu = least; // whoever says less wants to do harm
 	if (!n->mtu || mtu < n->mtu)
 		n->mtu = mtu;
+	return 0;
 }
 
 // The flow that an error is about, or NULL: it is none, or about nothing of ours. p gets the key of that flow.
-static __always_inline struct flow *flow_of_error(struct xdp_md *ctx, struct packet *p)
+static __always_inline struct flow *flow_of_error(struct xdp_md *ctx, struct packet *p, struct flow *copy)
 {
 	void *data = data_of(ctx), *end = end_of(ctx);
 	struct icmp *icmp = data + L4(p);
-	struct quote q = {.version = p->version, .l3 = p->l4 + sizeof(*icmp)};
+	struct flow *f;
+	struct quote q = {.version = p->version, .l3 = p->l4 + sizeof(*icmp), .end = p->l3 + p->len};
 
 	if (p->part != ALL || (void *)(icmp + 1) > end || !is_error(p->version, icmp->type) || !read_quote(data, end, &q))
 		return NULL;
@@ -150,21 +158,23 @@ static __always_inline struct flow *flow_of_error(struct xdp_md *ctx, struct pac
 	p->key.sport = q.dport;
 	p->key.dport = q.sport;
 	p->key.proto = q.proto;
-	return either(&p->key);
+	f = either(&p->key, copy);
+	if (!f && q.proto == IPPROTO_UDP)
+		learn_mtu(ctx, p, &q); // perhaps it is of a tunnel
+	return f;
 }
 
 // The place of the node that an error goes to, or NODES and what becomes of it.
 static __noinline u32 node_of_error(struct xdp_md *ctx, struct packet *p, struct service **s)
 {
-	struct flow *f = flow_of_error(ctx, p);
+	struct flow copy = {}, *f = flow_of_error(ctx, p, &copy);
 
 	if (!f)
 		return NODES + pass(0, R_PASSED);
 	p->now = now();
 	if (f->flags & F_REPLY) {
 		count(f->service, R_ICMP_ERROR);
-		hear_reply(p, f);
-		return NODES + back(ctx, p, f->node, f->front, f->service);
+		return NODES + reply(ctx, p, f);
 	}
 	*s = service_at(p, f->front);
 	if (!*s || f->service != (*s)->id)

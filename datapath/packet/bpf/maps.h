@@ -20,7 +20,7 @@
 // By address and port; then by address and port 0. For each address and protocol there is one more entry, `whole`, with the
 // first of its services: it takes fragments of which nothing is known yet, and counts what is malformed.
 MAP(services, BPF_MAP_TYPE_HASH, struct front, struct service, 2 * FRONTS);
-MAP(fronts, BPF_MAP_TYPE_ARRAY, u32, struct front, FRONTS);
+MAP(fronts, BPF_MAP_TYPE_ARRAY, u32, struct entrance, FRONTS); // by place
 MAP(nodes, BPF_MAP_TYPE_ARRAY, u32, struct node, NODES);
 MAP(ways, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct way, NODES);          // by node
 MAP(client_ways, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct way, WAYS_BACK); // nat: by hash of the client's address
@@ -28,12 +28,14 @@ MAP(client_ways, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct way, WAYS_BACK); // nat:
 // Established flows, and what is not yet known to be more than a first packet: a flood of the latter only pushes out its
 // own kind.
 MAP(flows, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 262144);
-MAP(unconfirmed, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 65536);
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct bucket);
+} unconfirmed SEC(".maps");
 MAP(datagrams, BPF_MAP_TYPE_LRU_HASH, struct datagram_key, struct datagram, 8192);
-
-// nat: which senders and ports are nodes, so that nothing else is looked up as a reply. The key's vip is the node's
-// address; port 0 is every port.
-MAP(replies, BPF_MAP_TYPE_HASH, struct front, u32, NODES);
 
 struct inner_table {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

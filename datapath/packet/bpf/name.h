@@ -5,6 +5,7 @@
 #pragma once
 
 #include "count.h"
+#include "first.h"
 #include "parse.h"
 
 // What the node of a flow sends to its client.
@@ -48,50 +49,60 @@ static __always_inline bool name_of(const struct packet *p, const struct flow *f
 // What the client sends in the flow of which this is the reply.
 static __always_inline bool flow_key_of(const struct flow_key *reply, const struct flow *f, struct flow_key *key)
 {
-	struct front *front = bpf_map_lookup_elem(&fronts, &f->front);
+	struct entrance *e = bpf_map_lookup_elem(&fronts, &f->front);
 
-	if (!front)
+	if (!e)
 		return false;
 	*key = (struct flow_key){
 		.src = reply->dst,
-		.dst = front->vip,
-		.dport = front->port ? front->port : reply->sport,
+		.dst = e->front.vip,
+		.dport = e->front.port ? e->front.port : reply->sport,
 		.proto = reply->proto,
 		.sport = reply->dport,
 	};
 	return true;
 }
 
-static __always_inline struct flow *either(const struct flow_key *key)
+// A flow, wherever it is. What is unconfirmed is copied, and has to be written back when it changes.
+static __always_inline struct flow *either(const struct flow_key *key, struct flow *copy)
 {
 	struct flow *f = bpf_map_lookup_elem(&flows, key);
 
-	return f ? f : bpf_map_lookup_elem(&unconfirmed, key);
+	if (f)
+		return f;
+	return first_find(key, copy) ? copy : NULL;
+}
+
+static __always_inline void write_back(const struct flow_key *key, const struct flow *f)
+{
+	if (f->state == SYN_SEEN)
+		first_put(key, f);
 }
 
 // Takes the name for a new flow, unless one that came by another front has it: its client has two flows from one port, and
 // the node could not tell them apart. Says 0, or why not.
 static __noinline u32 take_name(const struct name *n)
 {
-	struct flow *f = either(&n->key);
 	struct flow_key other;
+	struct flow copy = {}, *f = either(&n->key, &copy);
 
 	if (f && f->front != n->flow.front && flow_key_of(&n->key, f, &other)) {
-		f = either(&other);
+		f = either(&other, &copy);
 		if (f && f->state != CLOSED)
 			return R_CONFLICT;
 	}
-	return bpf_map_update_elem(&unconfirmed, &n->key, &n->flow, BPF_ANY) ? R_FULL : 0;
+	bpf_map_delete_elem(&flows, &n->key); // of a flow that is over
+	return first_put(&n->key, &n->flow) ? 0 : R_FULL;
 }
 
 static __always_inline void keep_name(const struct name *n)
 {
 	if (!bpf_map_update_elem(&flows, &n->key, &n->flow, BPF_ANY))
-		bpf_map_delete_elem(&unconfirmed, &n->key);
+		first_drop(&n->key);
 }
 
 static __always_inline void unname(const struct name *n)
 {
 	bpf_map_delete_elem(&flows, &n->key);
-	bpf_map_delete_elem(&unconfirmed, &n->key);
+	first_drop(&n->key);
 }

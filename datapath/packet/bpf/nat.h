@@ -72,7 +72,7 @@ static __always_inline u64 rename_quoted(const struct packet *p, void *data, voi
 	}
 	// Its checksum, where enough of it is quoted for that: some read it.
 	at = l4 + (p->key.proto == IPPROTO_TCP ? offsetof(struct tcphdr, check) : offsetof(struct udphdr, check));
-	if ((void *)(at + 1) > end)
+	if ((void *)(at + 1) > end || (void *)(at + 1) > data + (L3(p) + (p->len & 0xffff)))
 		return sum;
 	old = *at;
 	*at = p->key.proto == IPPROTO_TCP ? amended(old, change) : udp_amended(old, change);
@@ -151,39 +151,45 @@ static __noinline int translate(struct xdp_md *ctx, struct packet *p, const stru
 }
 
 // What a reply means for its flow. The flow's own record hears of it once a second, which is enough to keep it.
-static __noinline void hear_reply(const struct packet *p, struct flow *f)
+__noinline int hear_reply(const struct packet *p, struct flow *f)
 {
-	bool end = p->key.proto == IPPROTO_TCP && p->tcp & (FIN | RST) && !p->inner;
+	bool end;
+	struct flow copy = {}, *flow;
 	struct flow_key key;
-	struct flow *flow;
 
+	if (!p || !f)
+		return 0;
+	end = p->key.proto == IPPROTO_TCP && p->tcp & (FIN | RST) && !p->inner;
 	if (f->seen + SECOND > p->now && !end)
-		return;
+		return 0;
 	f->seen = p->now;
+	write_back(&p->key, f);
 	if (!flow_key_of(&p->key, f, &key))
-		return;
-	flow = either(&key);
+		return 0;
+	flow = either(&key, &copy);
 	if (!flow || flow->service != f->service)
-		return;
+		return 0;
 	flow->seen = p->now;
+	write_back(&key, flow);
 	if (!end || flow->state == SYN_SEEN) // no node: the client asks again, perhaps
-		return;
+		return 0;
 	if (p->tcp & RST)
 		change(&key, flow, CLOSED, 0, F_COUNTED);
 	else
 		finish(&key, flow, F_NODE_FIN);
+	return 0;
 }
 
 // Sends a node's reply to its client, who came by that front (its place).
 static __noinline int back(struct xdp_md *ctx, struct packet *p, u32 node, u32 place_of_front, u32 service)
 {
-	struct front *front = bpf_map_lookup_elem(&fronts, &place_of_front);
+	struct entrance *e = bpf_map_lookup_elem(&fronts, &place_of_front);
 	u32 place = number_of(&p->key.dst) % WAYS_BACK;
 	struct way *w = bpf_map_lookup_elem(&client_ways, &place);
 	struct node_count *c;
 	int verdict;
 
-	if (!front || !w)
+	if (!e || !w)
 		return drop(service, R_NO_ROUTE);
 	if (!open_way(ctx, p, w, &p->key.dst, 0, node, service, F_REPLY))
 		return drop(service, w->reason);
@@ -191,7 +197,7 @@ static __noinline int back(struct xdp_md *ctx, struct packet *p, u32 node, u32 p
 		return too_big(ctx, p, service, &w->from, w->mtu);
 	if (p->ttl <= 1)
 		return too_old(ctx, p, service, &w->from);
-	if (!rename(ctx, p, &p->key.src, &front->vip, front->port, true))
+	if (!rename(ctx, p, &p->key.src, &e->front.vip, e->front.port, true))
 		return drop(service, R_MALFORMED);
 	if (p->part == FIRST)
 		note(p, node, place_of_front, service, F_REPLY);
@@ -206,21 +212,8 @@ static __noinline int back(struct xdp_md *ctx, struct packet *p, u32 node, u32 p
 	return verdict;
 }
 
-// What is for no service may be what a node replies.
-static __always_inline int reply(struct xdp_md *ctx, struct packet *p)
+static __always_inline int reply(struct xdp_md *ctx, struct packet *p, struct flow *f)
 {
-	struct front from = {.vip = p->key.src, .port = p->key.sport, .proto = p->key.proto};
-	struct flow *f;
-
-	if (!bpf_map_lookup_elem(&replies, &from)) {
-		from.port = 0;
-		if (!bpf_map_lookup_elem(&replies, &from))
-			return pass(0, R_PASSED);
-	}
-	f = either(&p->key);
-	if (!f || !(f->flags & F_REPLY))
-		return pass(0, R_PASSED);
-	p->now = now();
 	hear_reply(p, f);
 	return back(ctx, p, f->node, f->front, f->service);
 }

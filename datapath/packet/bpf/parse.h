@@ -54,7 +54,7 @@ enum parsed {
 	READ,
 	FOREIGN,   // not IP, or not for one machine
 	STRANGE,   // perhaps sound, but more than is read here
-	MALFORMED, // key.src, key.dst and key.proto can be relied on
+	MALFORMED, // key.src and key.dst can be relied on
 };
 
 // Offsets, so that the verifier sees their bounds.
@@ -184,6 +184,13 @@ static __always_inline int parse4(struct packet *p, struct iphdr *ip, void *end)
 	return parse_transport(p, (void *)ip + header, end, rest);
 }
 
+// Whether another header follows one of that kind.
+static __always_inline bool is_extension(u8 kind)
+{
+	return kind == IPPROTO_HOPOPTS || kind == IPPROTO_ROUTING || kind == IPPROTO_DSTOPTS || kind == IPPROTO_FRAGMENT ||
+	       kind == IPPROTO_AH;
+}
+
 struct extension {
 	u8 next, len;
 	__be16 fragment; // or options
@@ -212,11 +219,8 @@ static __always_inline int parse6(struct packet *p, struct ipv6hdr *ip, void *en
 		u8 kind = p->key.proto;
 		u32 len = 0;
 
-		if (kind == IPPROTO_TCP || kind == IPPROTO_UDP || kind == IPPROTO_ICMPV6)
+		if (!is_extension(kind))
 			break;
-		if (kind != IPPROTO_HOPOPTS && kind != IPPROTO_ROUTING && kind != IPPROTO_DSTOPTS &&
-		    kind != IPPROTO_FRAGMENT && kind != IPPROTO_AH)
-			break; // no service has it
 		if (i == EXTENSIONS)
 			return STRANGE;
 		if (header + sizeof(*e) > p->len || (void *)(e + 1) > end)

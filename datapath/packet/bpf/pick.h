@@ -7,38 +7,11 @@
 
 #include "clock.h"
 #include "count.h"
+#include "hash.h"
 #include "parse.h"
 
 #define WALK 32 // slots tried after the one that was asked for, before the members are gone through
 #define NOBODY NODES
-
-static __always_inline u64 stir(u64 h, u64 w)
-{
-	h = (h ^ w) * 0x9e3779b97f4a7c15ull; // 2^64 divided by the golden ratio: Knuth, TAOCP 6.4
-	return h ^ h >> 32;
-}
-
-static __always_inline u64 stir_addr(const struct addr *a)
-{
-	return stir(stir(settings.mix, (u64)a->w[0] << 32 | a->w[1]), (u64)a->w[2] << 32 | a->w[3]);
-}
-
-// A number for an address.
-static __always_inline u32 number_of(const struct addr *a)
-{
-	return stir(stir_addr(a), 0) >> 32;
-}
-
-// A number for the client's end of a flow.
-static __always_inline u32 number_with_port(const struct addr *a, __be16 port)
-{
-	return stir(stir_addr(a), 1u << 16 | port) >> 32;
-}
-
-static __always_inline u32 scaled(u32 number, u32 slots)
-{
-	return (u64)number * slots >> 32;
-}
 
 static __always_inline long long active_of(u32 node)
 {

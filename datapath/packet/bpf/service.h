@@ -13,26 +13,24 @@ static __always_inline struct service *service_of(struct packet *p)
 	struct service *s = bpf_map_lookup_elem(&services, &p->key.dst);
 	__be16 port = p->key.dport;
 
+	p->any = !s;
 	if (likely(s))
 		return s;
 	p->key.dport = 0;
 	s = bpf_map_lookup_elem(&services, &p->key.dst);
 	p->key.dport = port;
-	p->any = 1;
 	return s;
 }
 
-// The service of a front that a flow came by.
+// The service of the front that a flow came by.
 static __always_inline struct service *service_at(struct packet *p, u32 place)
 {
-	struct front *front = bpf_map_lookup_elem(&fronts, &place);
-	struct front key;
+	struct entrance *e = bpf_map_lookup_elem(&fronts, &place);
 
-	if (!front)
+	if (!e || !e->service.id)
 		return NULL;
-	key = *front; // another map's value may not be a key on every kernel
-	p->any = !key.port;
-	return bpf_map_lookup_elem(&services, &key);
+	p->any = !e->front.port;
+	return &e->service;
 }
 
 // The first service of the address and protocol, for what has no port that could be read.
@@ -44,9 +42,17 @@ static __noinline struct service *service_of_whole(const struct packet *p)
 }
 
 // What contradicts itself ends here if it is for a service. The kernel counts the rest.
-static __always_inline int malformed(const struct packet *p)
+static __always_inline int malformed(struct packet *p)
 {
 	struct service *s = service_of_whole(p);
 
+	if (!s && p->version == 6 && is_extension(p->key.proto)) { // the header that says what it is was not reached
+		p->key.proto = IPPROTO_TCP;
+		s = service_of_whole(p);
+		if (!s) {
+			p->key.proto = IPPROTO_UDP;
+			s = service_of_whole(p);
+		}
+	}
 	return s ? drop(s->id, R_MALFORMED) : pass(0, R_PASSED);
 }

@@ -74,6 +74,13 @@ struct service {
 	u32 rate, burst;  // new flows a second of one source (IPv4 address, IPv6 /64), and at once; rate 0: no limit
 };
 
+// A front and its service, in one place: a flow knows its front's place.
+struct entrance {
+	struct front front;
+	u32 pad;
+	struct service service; // id 0: there is none any more
+};
+
 // A flow, as packets from the client have it. With nat there is a second one for what the node sends; see F_REPLY. What
 // follows src is laid out as a front, so that it serves as the key of `services`.
 struct flow_key {
@@ -107,6 +114,23 @@ struct flow {
 	u32 ack;   // TCP: what the client expects next, so that a reset can be sent to it (RFC 5961 3); host order
 	u16 service;
 	u8 state, flags;
+};
+
+// First packets, in a table of the program's own: an LRU map of the kernel's takes longer to write one than all else that a
+// new flow needs, and longest when it is full, which is when it matters. A key leads to one bucket. There a flow takes the
+// place of the oldest one; the tags of a bucket tell, in one look, that none of its flows can be the one sought.
+#define BUCKET 4
+
+struct first {
+	struct flow_key key;
+	struct flow flow;
+};
+
+struct bucket {
+	u32 tag[BUCKET]; // of the key's number; 0: the place is free. User space frees one by compare and exchange
+	u32 lock;        // 1: some CPU writes or reads a place; taken by no one but the program
+	u32 pad[11];     // a first is a cache line
+	struct first first[BUCKET];
 };
 
 enum node_flag {
