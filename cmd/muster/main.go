@@ -24,6 +24,7 @@ func verbs() []*cobra.Command {
 		labVerb(),
 		nodeVerb(),
 		statusVerb(),
+		doctorVerb(),
 		eventsVerb(),
 		drainVerb(),
 		undrainVerb(),

@@ -94,9 +94,9 @@ const patience = 300 * time.Millisecond
 var checks = []func(context.Context, *examination){
 	kernel, rights, daemon, places,
 	ports, offloads,
-	settings, firewall,
+	settings,
 	programs, claims, nodes,
-	unpacking, returns, listening,
+	unpacking, returns, firewall, listening,
 }
 
 // Examine looks at everything and changes nothing. It takes about a second.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -38,24 +40,54 @@ func settings(_ context.Context, e *examination) {
 func (e *examination) look(part string, list []netset.Setting) {
 	good := 0
 	for _, o := range netset.Look(list) {
-		command := o.Setting.String()
-		switch {
-		case o.Err == nil:
+		if o.Err == nil {
 			good++
-		case e.running:
-			e.wrong(part, command, o.Err.Error(), "packets for the VIP are lost, or go astray; the daemon does it again within seconds, or says in its log why it cannot", command, nil)
-		default:
-			e.wrong(part, command, o.Err.Error(), "packets for the VIP are lost, or go astray", command, e.keep(list))
+			continue
 		}
+		what, why := meaning(o.Setting)
+		f := Finding{Part: part, Check: what, State: Wrong, Found: o.Err.Error(), Why: why, Mend: o.Setting.String(), mend: e.keep(list)}
+		if e.running {
+			f.Why += "; the daemon does it again within seconds, or says in its log why it cannot"
+			f.mend = nil
+		}
+		e.found = append(e.found, f)
 	}
 	if good > 0 {
 		e.ok(part, "settings", fmt.Sprintf("%d of %d are as they have to be", good, len(list)))
 	}
 }
 
+// meaning says what a setting is, and what follows if it is not so.
+func meaning(s netset.Setting) (what, why string) {
+	switch s := s.(type) {
+	case netset.Sysctl:
+		name := s.Name[strings.LastIndex(s.Name, "/")+1:]
+		return strings.TrimPrefix(s.Name, "net/"), map[string]string{
+			"arp_ignore":       "the node answers for the VIP, and clients come to it past the director",
+			"arp_announce":     "when the node looks for its neighbours in the VIP's name, they take it for the VIP's place",
+			"rp_filter":        "clients' packets are dropped if the way back to them is by another port",
+			"forwarding":       "the kernel tells the program that dispatches of no next hop",
+			"accept_ra":        "the machine forgets its IPv6 routers, since it forwards",
+			"force_forwarding": "what nodes send by way of the director, and is no answer to a client, is dropped",
+		}[name]
+	case netset.Address:
+		if s.Link == "lo" {
+			return fmt.Sprintf("VIP %s on lo", s.Addr), "the kernel drops clients' packets: they are not for this machine"
+		}
+		return fmt.Sprintf("VIP %s on %s", s.Addr, s.Link), "nobody answers for it: clients' packets do not come"
+	case netset.Route:
+		return fmt.Sprintf("way back through %s", s.Via), "clients get answers, past the director, from an address that they do not know"
+	}
+	_, rule, _ := strings.Cut(s.String(), " add ")
+	return "rule for the way back, " + rule, "answers do not go through the director that clients' packets came through, or everything else does"
+}
+
 // keep makes all settings, and notes them where a daemon takes them over.
 func (e *examination) keep(list []netset.Setting) func() error {
 	return func() error {
+		if err := e.makePlace(); err != nil {
+			return err
+		}
 		j, err := netset.Open(e.Keep.Journal)
 		if err != nil {
 			return err
@@ -68,6 +100,14 @@ func (e *examination) keep(list []netset.Setting) func() error {
 		}
 		return errors.Join(errs...)
 	}
+}
+
+// makePlace makes the node's state directory, as its daemon would.
+func (e *examination) makePlace() error {
+	if err := os.MkdirAll(filepath.Dir(e.Keep.Journal), 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	return nil
 }
 
 // claims: who else answers for the VIPs. This machine does not hear itself.
@@ -192,7 +232,7 @@ func returns(_ context.Context, e *examination) {
 		route, link, err := way(somewhere(a.VIP.Is6()), a.VIP)
 		if err != nil {
 			if isHere(a.VIP) {
-				e.wrong("traffic node", name, fmt.Sprintf("there is no route to clients: %v", err), "clients get no answers",
+				e.warn("traffic node", name, fmt.Sprintf("there is no route to clients far away: %v", err), "clients beyond this machine's own networks get no answers",
 					"ip"+six(a.VIP)+" route add default via GATEWAY", nil)
 			}
 			continue

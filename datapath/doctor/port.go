@@ -234,7 +234,7 @@ func unpacking(_ context.Context, e *examination) {
 		case e.running:
 			e.wrong("traffic node", name, "not unpacked", "packets of tunnel services are lost; the daemon does it again within seconds, or says in its log why it cannot", "journalctl -u muster", nil)
 		default:
-			e.wrong("traffic node", name, "not unpacked", "packets of tunnel services are lost", "systemctl start muster", e.unpack)
+			e.wrong("traffic node", name, "not unpacked", "packets of tunnel services are lost", "muster doctor --fix, or systemctl start muster", e.unpack)
 		}
 	}
 }
@@ -244,6 +244,9 @@ func (e *examination) unpack() error {
 	if e.Keep.Pin == "" {
 		return errors.New("there is no place where the program could outlive this process")
 	}
+	if err := e.makePlace(); err != nil {
+		return err
+	}
 	keep := e.Keep
 	keep.Probe = -1
 	h, err := vip.New(keep, e.log)
@@ -252,5 +255,10 @@ func (e *examination) unpack() error {
 	}
 	w := e.Network
 	w.Answer = nil
+	for _, v := range e.Network.Answer { // what a daemon has left in place while the kernel goes on to dispatch stays
+		if isHere(v) {
+			w.Answer = append(w.Answer, v)
+		}
+	}
 	return errors.Join(h.Apply(w), h.Close())
 }

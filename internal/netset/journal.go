@@ -215,15 +215,18 @@ func Look(want []Setting) []Outcome {
 	out := make([]Outcome, len(want))
 	for i, s := range want {
 		out[i].Setting = s
-		_, fine, err := s.look()
+		was, fine, err := s.look()
+		_, isSysctl := s.(Sysctl)
 		switch {
 		case err != nil:
 			out[i].Err = err
+		case !fine && isSysctl:
+			out[i].Err = fmt.Errorf("it is %s", was)
 		case !fine:
-			out[i].Err = errNotSo
+			out[i].Err = errMissing
 		}
 	}
 	return out
 }
 
-var errNotSo = errors.New("it is not so")
+var errMissing = errors.New("it is not there")
