@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -80,6 +81,11 @@ func labUpVerb() *cobra.Command {
 				}
 			}
 			plan.Cluster.App = testbed.App(app)
+			if plan.Site != "" { // the lab's owner runs elsewhere
+				if plan.Site, err = filepath.Abs(plan.Site); err != nil {
+					return fmt.Errorf("find the site: %w", err)
+				}
+			}
 			if plan.Cores, err = coresOf(cores); err != nil {
 				return err
 			}

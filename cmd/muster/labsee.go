@@ -177,14 +177,29 @@ func labExec(c *cobra.Command, m *standing.Machine, argv []string) error {
 		}
 	}
 	// What is typed at the terminal reaches the command by itself; who ends this process means the command.
-	signal.Ignore(os.Interrupt, syscall.SIGQUIT)
-	stop := context.AfterFunc(c.Context(), func() {
-		if cmd.Process != nil {
-			_ = cmd.Process.Signal(syscall.SIGTERM)
+	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(ends)
+	started := make(chan *os.Process, 1)
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
+		var p *os.Process
+		select {
+		case p = <-started:
+		case <-over:
+			return
 		}
-	})
-	defer stop()
-	err := m.Door.Run(cmd)
+		for {
+			select {
+			case sig := <-ends:
+				_ = p.Signal(sig) // it may have ended
+			case <-over:
+				return
+			}
+		}
+	}()
+	err := m.Door.Run(cmd, func() { started <- cmd.Process })
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		code := exit.ExitCode()
 		if code < 0 { // by a signal, as shells say it

@@ -26,8 +26,9 @@ func (m *Machine) Door() Door {
 	return d
 }
 
-// Run runs a command behind the door, and waits for its end. It ends with the machine, but not with this process.
-func (d Door) Run(cmd *exec.Cmd) error {
+// Run runs a command behind the door, and waits for its end; started is called when it runs, and may be nil. The command ends
+// with the machine, but not with this process.
+func (d Door) Run(cmd *exec.Cmd, started func()) error {
 	pidfd, err := unix.PidfdOpen(d.PID, 0)
 	if err != nil {
 		return fmt.Errorf("enter the machine of process %d: %w", d.PID, err)
@@ -47,6 +48,9 @@ func (d Door) Run(cmd *exec.Cmd) error {
 	}
 	if err := (peer.Host{Space: threshold(pidfd)}).Do(cmd.Start); err != nil {
 		return err
+	}
+	if started != nil {
+		started()
 	}
 	return cmd.Wait()
 }

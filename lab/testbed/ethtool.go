@@ -16,7 +16,8 @@ func plainChecksums(port string) error {
 	return nil
 }
 
-// setGRO says whether the port joins frames of one flow: what a relay reads must be what was sent.
+// setGRO says whether the port joins frames of one flow, as cards do. Where a relay reads, what it reads must be what was
+// sent.
 func setGRO(port string, on bool) error {
 	value := uint32(0)
 	if on {

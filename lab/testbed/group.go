@@ -1,7 +1,6 @@
 package testbed
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -23,7 +22,7 @@ type group struct {
 	v2       bool
 	cpu, acc string            // directories; the same in v2
 	members  []*os.File        // whoever writes 0 to all of them has joined
-	seen     map[string]string // where the machine sees the directories: as proc_pid_cgroup(5) names them
+	seen     map[string]string // where the machine sees the directories, as proc_pid_cgroup(5) names them, and which they are
 }
 
 // A quota is the time of processors that a machine may use in each period. The period is short, so that a machine that has
@@ -53,27 +52,31 @@ type hierarchies struct {
 
 // findHierarchies reads where this machine has its control groups.
 func findHierarchies() (hierarchies, error) {
-	f, err := os.Open("/proc/self/mountinfo")
+	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return hierarchies{}, fmt.Errorf("find the control groups: %w", err)
 	}
-	defer f.Close()
+	return hierarchiesOf(string(b))
+}
+
+func hierarchiesOf(mounts string) (hierarchies, error) {
 	var h hierarchies
 	var unified, unifiedRoot string
-	for lines := bufio.NewScanner(f); lines.Scan(); {
+	for line := range strings.Lines(mounts) {
 		// 31 23 0:26 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu (proc_pid_mountinfo(5))
-		before, after, _ := strings.Cut(lines.Text(), " - ")
+		before, after, _ := strings.Cut(line, " - ")
 		at, kind := strings.Fields(before), strings.Fields(after)
 		if len(at) < 5 || len(kind) < 3 {
 			continue
 		}
 		options := strings.Split(kind[2], ",")
-		switch {
-		case kind[0] == "cgroup2" && unified == "":
+		if kind[0] == "cgroup2" && unified == "" {
 			unified, unifiedRoot = at[4], at[3]
-		case kind[0] == "cgroup" && slices.Contains(options, "cpu") && h.cpu == "":
+		}
+		if kind[0] == "cgroup" && slices.Contains(options, "cpu") && h.cpu == "" {
 			h.cpu, h.cpuRoot = at[4], at[3]
-		case kind[0] == "cgroup" && slices.Contains(options, "cpuacct") && h.acc == "":
+		}
+		if kind[0] == "cgroup" && slices.Contains(options, "cpuacct") && h.acc == "" {
 			h.acc, h.accRoot = at[4], at[3]
 		}
 	}
@@ -156,11 +159,11 @@ func (h hierarchies) newGroup(lab, machine string) (*group, error) {
 	g := &group{v2: h.v2, cpu: filepath.Join(h.cpu, lab, machine), acc: filepath.Join(h.acc, lab, machine)}
 	const at = "/sys/fs/cgroup"
 	g.seen = map[string]string{
-		g.cpu: filepath.Join(at, "cpu", h.cpuRoot, lab, machine), g.acc: filepath.Join(at, "cpuacct", h.accRoot, lab, machine),
+		filepath.Join(at, "cpu", h.cpuRoot, lab, machine): g.cpu, filepath.Join(at, "cpuacct", h.accRoot, lab, machine): g.acc,
 	}
 	join := "tasks"
 	if h.v2 {
-		g.seen = map[string]string{g.cpu: filepath.Join(at, h.cpuRoot, lab, machine)}
+		g.seen = map[string]string{filepath.Join(at, h.cpuRoot, lab, machine): g.cpu}
 		join = "cgroup.procs"
 		if err := os.MkdirAll(filepath.Dir(g.cpu), 0o755); err != nil {
 			return nil, fmt.Errorf("make control group %s: %w", g.cpu, err)

@@ -139,7 +139,7 @@ type view struct {
 	name  string
 	disk  string            // the directory that is its /var
 	hosts string            // the file that is its /etc/hosts
-	trees map[string]string // directories of this machine, and where they are to be seen there, if they are not
+	trees map[string]string // where directories are to be seen, and which of this machine they are
 }
 
 // furnish gives the machine its own file systems.
@@ -149,25 +149,25 @@ func (k *keeper) furnish(v view) error {
 			return fmt.Errorf("name the machine: %w", err)
 		}
 		held := map[string]int{} // before they are out of sight
-		for from := range v.trees {
+		for to, from := range v.trees {
 			fd, err := unix.OpenTree(unix.AT_FDCWD, from, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 			if err != nil {
 				return fmt.Errorf("look at %s: %w", from, err)
 			}
 			defer func() { _ = unix.Close(fd) }() // it was only held
-			held[from] = fd
+			held[to] = fd
 		}
 		if err := v.mount(); err != nil {
 			return err
 		}
-		for from, to := range v.trees {
+		for to, from := range v.trees {
 			if _, err := os.Stat(to); err == nil {
 				continue
 			}
 			if err := os.MkdirAll(to, 0o755); err != nil {
 				return fmt.Errorf("have the machine see %s: %w", from, err)
 			}
-			if err := unix.MoveMount(held[from], "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			if err := unix.MoveMount(held[to], "", unix.AT_FDCWD, to, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 				return fmt.Errorf("have the machine see %s: %w", from, err)
 			}
 		}

@@ -120,7 +120,7 @@ func (n *network) plug(site *Site, space *Space) error {
 
 func (n *network) plugOne(far, near *netlink.Handle, j *Jack, space *Space) error {
 	pair := &netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: j.far, MTU: n.mtu}, PeerMTU: uint32(n.mtu),
+		LinkAttrs: netlink.LinkAttrs{Name: j.far, MTU: n.mtu, TxQLen: queueLength}, PeerMTU: uint32(n.mtu), PeerTxQLen: queueLength,
 		PeerName: j.Name, PeerNamespace: netlink.NsFd(space.ns.Fd()), PeerHardwareAddr: j.MAC,
 	}
 	if err := far.LinkAdd(pair); err != nil {
@@ -135,7 +135,10 @@ func (n *network) plugOne(far, near *netlink.Handle, j *Jack, space *Space) erro
 		return plainChecksums(j.far)
 	})
 	if err == nil {
-		err = space.do(func() error { return plainChecksums(j.Name) })
+		err = space.do(func() error { return errors.Join(plainChecksums(j.Name), setGRO(j.Name, true)) })
+	}
+	if err == nil {
+		err = queue(far, pair)
 	}
 	if err == nil {
 		err = far.LinkSetMasterByIndex(pair, n.nets[j.Net])
@@ -150,6 +153,9 @@ func (n *network) plugOne(far, near *netlink.Handle, j *Jack, space *Space) erro
 	if err != nil {
 		return fmt.Errorf("find %s: %w", j.Name, err)
 	}
+	if err := queue(near, port); err != nil {
+		return err
+	}
 	if err := near.LinkSetUp(port); err != nil {
 		return fmt.Errorf("bring up %s: %w", j.Name, err)
 	}
@@ -162,6 +168,22 @@ func (n *network) plugOne(far, near *netlink.Handle, j *Jack, space *Space) erro
 		if err := near.AddrAdd(port, &netlink.Addr{IPNet: ip, Flags: unix.IFA_F_NODAD}); err != nil {
 			return fmt.Errorf("add address %s: %w", a, err)
 		}
+	}
+	return nil
+}
+
+// queueLength is how many frames wait at a port until its other end takes them. What comes from several ports at once has
+// to: nothing here is slower than another, so without queues the frames that meet at the router would be lost.
+const queueLength = 10_000
+
+// queue has frames wait at a port that is not up yet. Since Linux 6.16 a veth port then sends no more than its other end takes
+// (veth: apply qdisc backpressure on full ptr_ring).
+func queue(h *netlink.Handle, port netlink.Link) error {
+	q := &netlink.GenericQdisc{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: port.Attrs().Index, Parent: netlink.HANDLE_ROOT}, QdiscType: "pfifo",
+	}
+	if err := h.QdiscAdd(q); err != nil {
+		return fmt.Errorf("give %s a queue: %w: the kernel needs CONFIG_NET_SCH_FIFO", port.Attrs().Name, err)
 	}
 	return nil
 }
