@@ -82,7 +82,7 @@ func rights(_ context.Context, e *examination) {
 
 // daemon: whether it runs, for then it mends by itself what it can.
 func daemon(_ context.Context, e *examination) {
-	if e.Keep.Journal == "" || !e.kernelDispatch() && len(e.Network.Answer) == 0 {
+	if e.Keep.Journal == "" {
 		return
 	}
 	running, err := netset.InUse(e.Keep.Journal)

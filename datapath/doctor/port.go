@@ -17,8 +17,8 @@ import (
 
 // ports: whether they carry frames, and how large ones.
 func ports(_ context.Context, e *examination) {
-	if !e.kernelDispatch() && len(e.Network.Answer) == 0 {
-		return
+	if e.missing != nil {
+		e.wrong("port", "addresses", e.missing.Error(), "packets for the node do not come in", "ip addr add ADDRESS/LENGTH dev PORT", nil)
 	}
 	for _, p := range e.ports {
 		if !p.Up {
