@@ -1,10 +1,17 @@
 package testbed
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// freezePatience is how long processes may take to stop: one that has used up its quota stops when it may go on.
+const freezePatience = 10 * time.Second
 
 // Freeze stops every process of the machine where it is. Its kernel goes on: it answers pings, and takes connections in.
 func (m *Machine) Freeze() error {
@@ -13,29 +20,47 @@ func (m *Machine) Freeze() error {
 	if m.keeper == nil {
 		return m.powerless()
 	}
-	seen := map[int]bool{m.keeper.cmd.Process.Pid: true}
-	for more := true; more; { // until none was born while the others were stopped
+	told := map[int]bool{}
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for until := time.Now().Add(freezePatience); time.Now().Before(until); <-again.C {
 		list, err := m.keeper.processes()
 		if err != nil {
 			return fmt.Errorf("freeze %s: %w", m.Name, err)
 		}
-		more = false
+		running := false // one that runs may start another
 		for _, pid := range list {
-			if seen[pid] {
+			if pid == m.keeper.cmd.Process.Pid || stopped(pid) {
 				continue
 			}
-			seen[pid] = true
-			fd, err := unix.PidfdOpen(pid, 0)
-			if err != nil {
-				continue // it has ended
+			running = true
+			if !told[pid] {
+				told[pid] = true
+				m.stop(pid)
 			}
-			if unix.PidfdSendSignal(fd, unix.SIGSTOP, nil, 0) == nil {
-				more = true
-			}
-			m.frozen = append(m.frozen, fd)
+		}
+		if !running {
+			return nil
 		}
 	}
-	return nil
+	return fmt.Errorf("freeze %s: a process of it does not stop", m.Name)
+}
+
+// stop stops a process, and notes that for Thaw. The caller holds mu.
+func (m *Machine) stop(pid int) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // it has ended
+	}
+	_ = unix.PidfdSendSignal(fd, unix.SIGSTOP, nil, 0) // it may have ended
+	m.frozen = append(m.frozen, fd)
+}
+
+// stopped says whether a process is, or has ended (proc_pid_stat(5)).
+func stopped(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	rest := b[bytes.LastIndexByte(b, ')')+1:]
+	return err != nil || len(rest) < 2 || strings.IndexByte("TtZX", rest[1]) >= 0
 }
 
 // Thaw lets them go on.
