@@ -30,7 +30,7 @@ func FuzzPacket(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		o.tally(t)
+		o.tally(t, 0)
 	})
 }
 
@@ -53,7 +53,7 @@ func randomTraffic(t *testing.T, g *ground, frames int) {
 			for label := range o.names {
 				o.mark(t, label, made.IntN(8) == 0)
 			}
-			o.tally(t)
+			o.tally(t, 0)
 		}
 		text := made.next()
 		b := made.spoil(must(t, text))
@@ -61,7 +61,7 @@ func randomTraffic(t *testing.T, g *ground, frames int) {
 			t.Fatalf("frame %d, %s: %v", i, text, err)
 		}
 	}
-	o.tally(t)
+	o.tally(t, 0)
 }
 
 // must makes a frame that is right.

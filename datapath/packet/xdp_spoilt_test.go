@@ -65,7 +65,7 @@ func spoiltFrames(t *testing.T, g *ground) {
 						see(fmt.Sprintf("byte %d as %#x", at, v), b)
 					}
 				}
-				o.tally(t)
+				o.tally(t, 0)
 			}
 		})
 	}

@@ -84,8 +84,9 @@ func (o *oracle) forget(t testing.TB) {
 	clear(o.parts)
 }
 
-// tally compares the nodes' counts of active flows with the flows that there are.
-func (o *oracle) tally(t testing.TB) {
+// tally compares the nodes' counts of active flows with the flows that there are. A count may be too large by some: when two
+// processors end and begin the same flow at once. User space mends that.
+func (o *oracle) tally(t testing.TB, some int64) {
 	t.Helper()
 	counted := map[uint32]int64{}
 	for _, f := range all[directorFlowKey, directorFlow](t, o.Flows) {
@@ -94,7 +95,7 @@ func (o *oracle) tally(t testing.TB) {
 		}
 	}
 	for label, i := range o.names {
-		if got, want := o.active(t, label), counted[i]; got != want {
+		if got, want := o.active(t, label), counted[i]; got < want || got > want+some {
 			t.Fatalf("%s has %d active flows by its count, and %d in the table", label, got, want)
 		}
 	}
