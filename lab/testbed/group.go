@@ -170,7 +170,7 @@ func (h hierarchies) newGroup(lab, machine string) (*group, error) {
 		}
 		// Where something else has the right to decide, or v1 has the controller, there is no quota; see setCores.
 		for _, dir := range []string{h.cpu, filepath.Dir(g.cpu)} {
-			_ = os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte("+cpu"), 0)
+			_ = put(filepath.Join(dir, "cgroup.subtree_control"), "+cpu")
 		}
 	}
 	for _, dir := range slices.Compact([]string{g.cpu, g.acc}) {
@@ -213,20 +213,30 @@ func (g *group) setCores(cores float64) error {
 		if quota < 0 {
 			text = fmt.Sprintf("max %d", every.Microseconds())
 		}
-		err = os.WriteFile(filepath.Join(g.cpu, "cpu.max"), []byte(text), 0)
+		err = put(filepath.Join(g.cpu, "cpu.max"), text)
 		if cores == 0 && errors.Is(err, fs.ErrNotExist) { // no controller, no limit
 			err = nil
 		}
 	} else {
 		err = errors.Join(
-			os.WriteFile(filepath.Join(g.cpu, "cpu.cfs_period_us"), fmt.Append(nil, every.Microseconds()), 0),
-			os.WriteFile(filepath.Join(g.cpu, "cpu.cfs_quota_us"), fmt.Append(nil, quota), 0),
+			put(filepath.Join(g.cpu, "cpu.cfs_period_us"), fmt.Sprint(every.Microseconds())),
+			put(filepath.Join(g.cpu, "cpu.cfs_quota_us"), fmt.Sprint(quota)),
 		)
 	}
 	if err != nil {
 		return fmt.Errorf("limit the machine to %v cores: %w: the kernel's cpu controller is needed, with CONFIG_CFS_BANDWIDTH", cores, err)
 	}
 	return nil
+}
+
+// put writes to a file that is there: the kernel's error for one that it does not have would be another.
+func put(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
 
 // usage is the processor time that the group's processes have used, also those that have ended.
