@@ -47,7 +47,7 @@ func (e *examination) look(part string, list []netset.Setting) {
 		what, why := meaning(o.Setting)
 		f := Finding{Part: part, Check: what, State: Wrong, Found: o.Err.Error(), Why: why, Mend: o.Setting.String(), mend: e.keep(list)}
 		if e.running {
-			f.Why += "; the daemon does it again within seconds, or says in its log why it cannot"
+			f.Why += "; the daemon does it again within seconds, says in its log why it cannot, or was detached (muster reload)"
 			f.mend = nil
 		}
 		e.found = append(e.found, f)

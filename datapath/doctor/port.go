@@ -232,7 +232,7 @@ func unpacking(_ context.Context, e *examination) {
 		case works:
 			e.ok("traffic node", name, "unpacked")
 		case e.running:
-			e.wrong("traffic node", name, "not unpacked", "packets of tunnel services are lost; the daemon does it again within seconds, or says in its log why it cannot", "journalctl -u muster", nil)
+			e.wrong("traffic node", name, "not unpacked", "packets of tunnel services are lost; the daemon does it again within seconds, says in its log why it cannot, or was detached (muster reload)", "journalctl -u muster", nil)
 		default:
 			e.wrong("traffic node", name, "not unpacked", "packets of tunnel services are lost", "muster doctor --fix, or systemctl start muster", e.unpack)
 		}
