@@ -12,6 +12,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"muster/cluster"
 )
 
 // A hop is a next hop: an address on the LAN of an interface.
@@ -48,6 +50,7 @@ func (f *Forwarder) keepAll() {
 			nodes[n.at.Addr()] = n
 		}
 	}
+	nat := slices.ContainsFunc(f.order, func(s *service) bool { return s.Dispatch == cluster.NAT })
 	f.mu.RUnlock()
 	own := ownAddresses()
 	known, err := neighbours()
@@ -68,6 +71,11 @@ func (f *Forwarder) keepAll() {
 		}
 		mtus[a] = mtu
 		hops[h] = true
+	}
+	if nat { // what comes back from nodes goes on to clients
+		for _, h := range gateways() {
+			hops[h] = true
+		}
 	}
 	var fresh []hop
 	f.mu.Lock()
@@ -139,6 +147,26 @@ func hopTo(a netip.Addr) (hop, uint32, error) {
 		}
 	}
 	return h, uint32(max(r.MTU, 0)), nil
+}
+
+// gateways are the next hops of this machine's routes. Those to clients on its own LANs are resolved when they are missed.
+func gateways() (list []hop) {
+	routes, err := netlink.RouteList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil // a packet that misses one has it resolved
+	}
+	for _, r := range routes {
+		ways := r.MultiPath
+		if len(ways) == 0 {
+			ways = []*netlink.NexthopInfo{{LinkIndex: r.LinkIndex, Gw: r.Gw}}
+		}
+		for _, w := range ways {
+			if gw, ok := netip.AddrFromSlice(w.Gw); ok && w.LinkIndex != 0 {
+				list = append(list, hop{w.LinkIndex, gw.Unmap()})
+			}
+		}
+	}
+	return list
 }
 
 // neighbours are all that the kernel knows of.

@@ -69,6 +69,9 @@ func TestNextHopsAreKeptResolved(t *testing.T) {
 	}
 	fine(t, f.SetTable("web", tableOf("rr", "10.7.1.11")))
 	until(t, "nodes without flows are let go", func() bool { return neighbour(t, "dir0", "10.7.1.254").FlagsExt == 0 })
+	fine(t, f.Apply([]Service{web(cluster.NAT, "10.7.1.100", 80)}))
+	fine(t, f.SetTable("web", tableOf("rr", "10.7.1.11")))
+	until(t, "with nat, the gateway by which replies go on is resolved", func() bool { return managed("10.7.1.254") })
 	stop()
 	if n := neighbour(t, "dir0", "10.7.1.11"); n.FlagsExt != 0 {
 		t.Errorf("got %+v, want nothing kept after the end", n)
