@@ -47,6 +47,7 @@ func lan(t *testing.T, addrs ...[2]string) []*machine {
 		wire.in(func() {
 			name := fmt.Sprintf("port%d", i)
 			must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: "eth0", PeerNamespace: netlink.NsFd(int(m.ns.Fd()))}))
+			must(t, offload(name, "tx-checksum-ip-generic", false)) // as eth0 below
 			wire.ip("link set " + name + " master switch up")
 		})
 		m.in(func() {
