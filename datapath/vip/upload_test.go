@@ -81,7 +81,9 @@ func TestUploadsThroughTunnels(t *testing.T) {
 		tunnel Tunnel
 		outer  func(inner []byte) []byte
 	}
-	in4 := func(inner []byte) []byte { return ip4{src: director4, dst: node4, proto: protoOf(inner), frag: 0x4000}.with(inner) }
+	in4 := func(inner []byte) []byte {
+		return ip4{src: director4, dst: node4, proto: protoOf(inner), frag: 0x4000}.with(inner)
+	}
 	in6 := func(inner []byte) []byte { return ip6{src: director6, dst: node6, next: protoOf(inner)}.with(inner) }
 	ways := []way{
 		{"IPIP in IPv4", IPIP, in4},
