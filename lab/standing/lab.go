@@ -91,7 +91,7 @@ func Start(ctx context.Context, name string, plan testbed.Plan, argv []string, d
 			_ = cmd.Wait() // why it ended, it has said
 			switch {
 			case ctx.Err() != nil:
-				return nil, ctx.Err()
+				return nil, fmt.Errorf("start lab %s: it was interrupted, and nothing of it is left", name)
 			case w.Error != "":
 				return nil, errors.New(w.Error)
 			}

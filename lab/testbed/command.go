@@ -57,6 +57,15 @@ func (m *Machine) strike(c *Cmd) {
 	}
 }
 
+// bury takes note of the end of commands that nobody waits for.
+func (m *Machine) bury() {
+	m.childrenMu.Lock()
+	defer m.childrenMu.Unlock()
+	for _, fd := range m.children {
+		_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil) // it may run yet, or somebody does wait
+	}
+}
+
 // Run is that of exec.Cmd.
 func (c *Cmd) Run() error {
 	if err := c.Start(); err != nil {

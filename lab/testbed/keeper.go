@@ -63,8 +63,8 @@ func startKeeper() (*keeper, error) {
 		return nil, fmt.Errorf("make namespaces: %w", err)
 	}
 	k := &keeper{cmd: cmd, life: life, pidfd: -1}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err == nil && line == "up\n" {
+	_, err = bufio.NewReader(out).ReadString('\n')
+	if err == nil {
 		k.pidfd, err = unix.PidfdOpen(cmd.Process.Pid, 0)
 	}
 	if err == nil {
@@ -73,7 +73,7 @@ func startKeeper() (*keeper, error) {
 		k.space = &Space{ns}
 	}
 	if err != nil {
-		k.end()
+		k.end(func() {})
 		if s := strings.TrimSpace(said.String()); s != "" {
 			err = errors.New(s)
 		}
@@ -83,8 +83,8 @@ func startKeeper() (*keeper, error) {
 }
 
 // end ends the keeper and all that runs with it, and waits until they are gone. The first process of a PID namespace cannot
-// end before whoever has started the others has taken note of their end. Children are ours of which nobody may have.
-func (k *keeper) end(children ...int) {
+// end before whoever has started the others has taken note of their end: bury does so for those of which nobody does.
+func (k *keeper) end(bury func()) {
 	if k == nil {
 		return
 	}
@@ -102,9 +102,7 @@ func (k *keeper) end(children ...int) {
 		case <-gone:
 			over = true
 		case <-again.C: // whoever waits for them has had the chance
-			for _, fd := range children {
-				_ = unix.Waitid(unix.P_PIDFD, fd, nil, unix.WEXITED|unix.WNOHANG, nil) // somebody may have, after all
-			}
+			bury()
 		}
 	}
 	k.space.Close()

@@ -200,7 +200,12 @@ func (l *Lab) each(ctx context.Context, list []*Machine, do func(*Machine, conte
 	all, ctx := errgroup.WithContext(ctx)
 	all.SetLimit(32)
 	for _, m := range list {
-		all.Go(func() error { return do(m, ctx) })
+		all.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return do(m, ctx)
+		})
 	}
 	return all.Wait()
 }

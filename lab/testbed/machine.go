@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,10 +34,7 @@ type Machine struct {
 // end ends all that runs there. The caller holds mu.
 func (m *Machine) end() {
 	m.forget()
-	m.childrenMu.Lock()
-	children := slices.Collect(maps.Values(m.children))
-	m.childrenMu.Unlock()
-	m.keeper.end(children...)
+	m.keeper.end(m.bury)
 	m.keeper = nil
 }
 
@@ -62,7 +58,7 @@ func (m *Machine) boot(context.Context) (err error) {
 		err = k.furnish(view{m.Name, m.lab.disk(m.Name), m.lab.hostsFile(), m.trees()})
 	}
 	if err != nil {
-		k.end()
+		k.end(m.bury)
 		return fmt.Errorf("boot %s: %w", m.Name, err)
 	}
 	m.keeper = k
