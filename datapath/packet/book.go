@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 )
@@ -27,7 +28,7 @@ type bookKey struct{ Kind, Place uint32 }
 const (
 	bookLayout    = 1 + iota // Number: the layout of the maps
 	bookSeed                 // Number: settings.mix
-	bookFields               // Text: the fields of a flow's key (place 0), a flow (1), a bucket of first packets (2) and a first packet (3)
+	bookFields               // Text: the fields of a flow's key (place 0), a flow (1) and a first packet (2, Number: its size)
 	bookService              // Text: the name of a service
 	bookNode                 // Text: the name of a node; Number: the place of its service; At, Port: where it is
 	bookNeighbour            // Number: an interface; At: the neighbour there that is kept resolved
@@ -65,8 +66,7 @@ func beginBook(book *ebpf.Map, seed uint64) error {
 	}{
 		{bookKey{bookFields, 0}, entry(0, netip.AddrPort{}, fields(directorFlowKey{}))},
 		{bookKey{bookFields, 1}, entry(0, netip.AddrPort{}, fields(directorFlow{}))},
-		{bookKey{bookFields, 2}, entry(0, netip.AddrPort{}, fields(directorBucket{}))},
-		{bookKey{bookFields, 3}, entry(0, netip.AddrPort{}, fields(directorFirst{}))},
+		{bookKey{bookFields, 2}, entry(uint64(unsafe.Sizeof(directorFirst{})), netip.AddrPort{}, fields(directorFirst{}))},
 		{bookKey{Kind: bookSeed}, entry(seed, netip.AddrPort{}, "")},
 		{bookKey{Kind: bookLayout}, entry(layout, netip.AddrPort{}, "")},
 	} {

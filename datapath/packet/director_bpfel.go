@@ -15,9 +15,6 @@ import (
 
 type directorBucket struct {
 	_     structs.HostLayout
-	Tag   [4]uint32
-	Lock  uint32
-	Pad   [11]uint32
 	First [4]directorFirst
 }
 
@@ -81,9 +78,15 @@ const (
 )
 
 type directorFirst struct {
-	_    structs.HostLayout
-	Key  directorFlowKey
-	Flow directorFlow
+	_       structs.HostLayout
+	Key     directorFlowKey
+	Seen    uint64
+	Node    uint32
+	Front   uint32
+	Service uint16
+	State   uint8
+	Flags   uint8
+	Tag     uint32
 }
 
 type directorFlow struct {
@@ -141,6 +144,14 @@ type directorFront struct {
 	Port  uint16
 	Proto uint8
 	Whole uint8
+}
+
+type directorKnownPort struct {
+	_       structs.HostLayout
+	Ifindex uint32
+	Epoch   uint32
+	Mac     [3]uint16
+	Pad     uint16
 }
 
 type directorLost uint32
@@ -362,6 +373,7 @@ const (
 	directorMapEvents            = "events"
 	directorMapFlows             = "flows"
 	directorMapFronts            = "fronts"
+	directorMapKnownPorts        = "known_ports"
 	directorMapNodeCounts        = "node_counts"
 	directorMapNodeLive          = "node_live"
 	directorMapNodes             = "nodes"
@@ -446,6 +458,7 @@ type directorMapSpecs struct {
 	Events        *ebpf.MapSpec `ebpf:"events"`
 	Flows         *ebpf.MapSpec `ebpf:"flows"`
 	Fronts        *ebpf.MapSpec `ebpf:"fronts"`
+	KnownPorts    *ebpf.MapSpec `ebpf:"known_ports"`
 	NodeCounts    *ebpf.MapSpec `ebpf:"node_counts"`
 	NodeLive      *ebpf.MapSpec `ebpf:"node_live"`
 	Nodes         *ebpf.MapSpec `ebpf:"nodes"`
@@ -504,6 +517,7 @@ type directorMaps struct {
 	Events        *ebpf.Map `ebpf:"events"`
 	Flows         *ebpf.Map `ebpf:"flows"`
 	Fronts        *ebpf.Map `ebpf:"fronts"`
+	KnownPorts    *ebpf.Map `ebpf:"known_ports"`
 	NodeCounts    *ebpf.Map `ebpf:"node_counts"`
 	NodeLive      *ebpf.Map `ebpf:"node_live"`
 	Nodes         *ebpf.Map `ebpf:"nodes"`
@@ -527,6 +541,7 @@ func (m *directorMaps) Close() error {
 		m.Events,
 		m.Flows,
 		m.Fronts,
+		m.KnownPorts,
 		m.NodeCounts,
 		m.NodeLive,
 		m.Nodes,

@@ -2,7 +2,6 @@ package packet
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
@@ -112,8 +111,7 @@ type oldSet struct {
 	flows, unconfirmed *ebpf.Map
 	book               map[bookKey]bookEntry
 	keys, values       []span
-	bucket, first      map[string]field // of unconfirmed
-	fresh              uint64           // ktime: flows that have been quiet since have been copied
+	fresh              uint64 // ktime: flows that have been quiet since have been copied
 }
 
 func newOldSet(set int, named map[string]*ebpf.Map, book map[bookKey]bookEntry) (o *oldSet, err error) {
@@ -123,8 +121,6 @@ func newOldSet(set int, named map[string]*ebpf.Map, book map[bookKey]bookEntry) 
 		return spans(e.text(), fields(ours))
 	}
 	o.keys, o.values = field(0, directorFlowKey{}), field(1, directorFlow{})
-	buckets, firsts := book[bookKey{bookFields, 2}], book[bookKey{bookFields, 3}]
-	o.bucket, o.first = described(buckets.text()), described(firsts.text())
 	for _, m := range []struct {
 		name string
 		to   **ebpf.Map
@@ -253,29 +249,25 @@ func (o *oldSet) each(do func(*directorFlowKey, *directorFlow)) error {
 // eachFirst reads first packets of another layout. The program may be writing them: one that is half another one leads to
 // no flow, or to one that ends soon.
 func (o *oldSet) eachFirst(do func(*directorFlowKey, *directorFlow)) error {
-	m, tags, firsts, key, flow := o.unconfirmed, o.bucket["tag"], o.bucket["first"], o.first["key"], o.first["flow"]
-	if m == nil || m.Type() != ebpf.Array || tags.size < 4 {
+	m, e := o.unconfirmed, o.book[bookKey{bookFields, 2}]
+	theirs, size := described(e.text()), int(e.Number)
+	key := theirs["key"]
+	if m == nil || m.Type() != ebpf.Array || size == 0 || key.at+key.size > size {
 		return nil // handshakes that are under way begin anew
 	}
-	each := firsts.size / (tags.size / 4)
+	same := spans(e.text(), fields(directorFirst{}))
 	bucket := make([]byte, m.ValueSize())
-	if tags.at+tags.size > len(bucket) || firsts.at+firsts.size > len(bucket) || key.at+key.size > each || flow.at+flow.size > each {
-		return nil
-	}
 	for i := range m.MaxEntries() {
 		if err := m.Lookup(i, bucket); err != nil {
 			return fmt.Errorf("read %s: %w", m, err)
 		}
-		for n := range tags.size / 4 {
-			if binary.NativeEndian.Uint32(bucket[tags.at+4*n:]) == 0 {
-				continue
+		for b := bucket; len(b) >= size; b = b[size:] {
+			var f directorFirst
+			convert(same, b[:size], memoryOf(&f))
+			convert(o.keys, b[key.at:key.at+key.size], memoryOf(&f.Key))
+			if f.Tag > busy {
+				do(&f.Key, &directorFlow{Seen: f.Seen, Node: f.Node, Front: f.Front, Service: f.Service, State: f.State, Flags: f.Flags})
 			}
-			var k directorFlowKey
-			var v directorFlow
-			first := bucket[firsts.at+each*n:]
-			convert(o.keys, first[key.at:key.at+key.size], memoryOf(&k))
-			convert(o.values, first[flow.at:flow.at+flow.size], memoryOf(&v))
-			do(&k, &v)
 		}
 	}
 	return nil

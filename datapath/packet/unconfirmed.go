@@ -3,11 +3,18 @@ package packet
 import (
 	"fmt"
 	"math/bits"
+	"runtime"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+)
+
+// busy is BUSY of bpf/types.h; busyTries is how often a place that is marked is looked at again.
+const (
+	busy      = 1
+	busyTries = 1000
 )
 
 // A flowMap has flows by their keys: `flows`, which is a map of the kernel's, and `unconfirmed`, which is a table of the
@@ -22,7 +29,7 @@ type flowMap interface {
 }
 
 // firsts is the table of first packets (bpf/first.h), as memory that is shared with the kernel. It is read and cleared
-// here; what is written is written by the kernel, which has the locks. Keys and values are directorFlowKey and
+// here; what is written is written by the kernel, which marks a place meanwhile. Keys and values are directorFlowKey and
 // directorFlow, or pointers to them.
 type firsts struct {
 	buckets []directorBucket
@@ -51,11 +58,11 @@ func (t *firsts) close() error {
 
 func (t *firsts) String() string { return directorMapUnconfirmed }
 
-func (t *firsts) MaxEntries() uint32 { return uint32(len(t.buckets) * len(directorBucket{}.Tag)) }
+func (t *firsts) MaxEntries() uint32 { return uint32(len(t.buckets) * len(directorBucket{}.First)) }
 
 // bucketsFor is how many buckets hold so many flows.
 func bucketsFor(flows int) uint32 {
-	each := len(directorBucket{}.Tag)
+	each := len(directorBucket{}.First)
 	return uint32((flows + each - 1) / each)
 }
 
@@ -73,42 +80,50 @@ func (k *directorFlowKey) number(mix uint64) uint64 {
 	return h
 }
 
-// at is where a flow may be, and its tag.
-func (t *firsts) at(k *directorFlowKey) (*directorBucket, uint32, error) {
+// at is the bucket where a flow may be.
+func (t *firsts) at(k *directorFlowKey) (*directorBucket, error) {
 	var v directorSetting
 	if err := t.setting.Get(&v); err != nil {
-		return nil, 0, fmt.Errorf("read the settings: %w", err)
+		return nil, fmt.Errorf("read the settings: %w", err)
 	}
-	n := k.number(v.Mix)
-	i, _ := bits.Mul32(uint32(n), uint32(len(t.buckets)))
-	return &t.buckets[i], uint32(n>>32) | 1, nil
+	i, _ := bits.Mul32(uint32(k.number(v.Mix)), uint32(len(t.buckets)))
+	return &t.buckets[i], nil
 }
 
 // take reads the flow in a place of a bucket, and clears the place if that is wanted. The kernel may be writing it: what has
 // the same tag before and after is whole.
-func (b *directorBucket) take(i int, k *directorFlowKey, v *directorFlow, remove bool) bool {
-	tag := atomic.LoadUint32(&b.Tag[i])
-	if tag == 0 {
+func (e *directorFirst) take(k *directorFlowKey, v *directorFlow, remove bool) bool {
+	tag := atomic.LoadUint32(&e.Tag)
+	if tag <= busy {
 		return false
 	}
-	*k, *v = b.First[i].Key, b.First[i].Flow
+	*k, *v = e.Key, directorFlow{Seen: e.Seen, Node: e.Node, Front: e.Front, Service: e.Service, State: e.State, Flags: e.Flags}
 	if remove {
-		return atomic.CompareAndSwapUint32(&b.Tag[i], tag, 0)
+		return atomic.CompareAndSwapUint32(&e.Tag, tag, 0)
 	}
-	return atomic.LoadUint32(&b.Tag[i]) == tag
+	return atomic.LoadUint32(&e.Tag) == tag
 }
 
 // find finds a flow, and clears its place if that is wanted.
 func (t *firsts) find(key any, value *directorFlow, remove bool) error {
 	k := pointer[directorFlowKey](key)
-	b, tag, err := t.at(k)
+	b, err := t.at(k)
 	if err != nil {
 		return err
 	}
-	for i := range b.Tag {
+	for i := range b.First {
 		var found directorFlowKey
-		if atomic.LoadUint32(&b.Tag[i]) == tag && b.take(i, &found, value, false) && found == *k && (!remove || b.take(i, &found, value, true)) {
-			return nil
+		e := (*directorFirst)(&b.First[i])
+		for range busyTries { // the kernel marks a place for a moment
+			if atomic.LoadUint32(&e.Tag) == busy {
+				runtime.Gosched()
+			} else if !e.take(&found, value, false) {
+				continue // it was marked meanwhile, or is free
+			} else if found != *k {
+				break
+			} else if !remove || e.take(&found, value, true) {
+				return nil
+			}
 		}
 	}
 	return ebpf.ErrKeyNotExist
@@ -127,7 +142,8 @@ func (t *firsts) Delete(key any) error { return t.find(key, new(directorFlow), t
 func (t *firsts) Put(key, value any) error { return t.Update(key, value, ebpf.UpdateAny) }
 
 func (t *firsts) Update(key, value any, flags ebpf.MapUpdateFlags) error {
-	f := directorFirst{Key: *pointer[directorFlowKey](key), Flow: *pointer[directorFlow](value)}
+	v := pointer[directorFlow](value)
+	f := directorFirst{Key: *pointer[directorFlowKey](key), Seen: v.Seen, Node: v.Node, Front: v.Front, Service: v.Service, State: v.State, Flags: v.Flags}
 	if flags == ebpf.UpdateNoExist && t.Lookup(&f.Key, new(directorFlow)) == nil {
 		return ebpf.ErrKeyExist
 	}
@@ -145,11 +161,11 @@ func (t *firsts) Update(key, value any, flags ebpf.MapUpdateFlags) error {
 func (t *firsts) read(from *int, keys []directorFlowKey, values []directorFlow) (n int, last bool) {
 	for ; *from < len(t.buckets); *from++ {
 		b := &t.buckets[*from]
-		if n+len(b.Tag) > len(keys) {
+		if n+len(b.First) > len(keys) {
 			return n, false
 		}
-		for i := range b.Tag {
-			if b.take(i, &keys[n], &values[n], false) {
+		for i := range b.First {
+			if (*directorFirst)(&b.First[i]).take(&keys[n], &values[n], false) {
 				n++
 			}
 		}

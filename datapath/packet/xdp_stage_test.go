@@ -298,7 +298,7 @@ func (s *stage) age(t testing.TB, seconds uint64) {
 	}
 	for i := range s.firsts.buckets {
 		for j := range s.firsts.buckets[i].First {
-			s.firsts.buckets[i].First[j].Flow.Seen -= seconds * 1e9
+			s.firsts.buckets[i].First[j].Seen -= seconds * 1e9
 		}
 	}
 	for k, v := range all[directorDatagramKey, directorDatagram](t, s.Datagrams) {

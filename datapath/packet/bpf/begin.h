@@ -11,22 +11,34 @@
 #include "name.h"
 #include "pick.h"
 
+// The MAC address of the port that the packet came in by; zeros: it is not known.
+static __always_inline const u16 *mac_of_port(struct xdp_md *ctx)
+{
+	u32 ifindex = ctx->ingress_ifindex, at = ifindex % KNOWN_PORTS, epoch = settings.epoch;
+	struct known_port *k = bpf_map_lookup_elem(&known_ports, &at);
+	struct port *port;
+
+	if (!k)
+		return NULL;
+	if (unlikely(k->ifindex != ifindex || k->epoch != epoch)) {
+		port = bpf_map_lookup_elem(&ports, &ifindex);
+		*k = (struct known_port){.ifindex = ifindex, .epoch = epoch};
+		if (port)
+			__builtin_memcpy(k->mac, port->mac, sizeof(k->mac));
+	}
+	return k->mac;
+}
+
 // Whether the frame is addressed to this port. In promiscuous mode, and while a switch learns, a port sees what is another
 // director's: none of the flows begun there is known here.
 static __always_inline bool is_ours(struct xdp_md *ctx, const struct packet *p)
 {
-	void *data = data_of(ctx), *end = end_of(ctx);
-	u32 ifindex = ctx->ingress_ifindex;
-	u16 *eth = data, *mac;
-	struct port *port;
+	const u16 *mac, *eth = data_of(ctx);
 
 	if (p->vlan) // a VLAN interface may have an address of its own
 		return true;
-	port = bpf_map_lookup_elem(&ports, &ifindex);
-	if (!port || data + sizeof(struct ethhdr) > end)
-		return true;
-	mac = (u16 *)port->mac;
-	if (!(mac[0] | mac[1] | mac[2]))
+	mac = mac_of_port(ctx);
+	if (!mac || !(mac[0] | mac[1] | mac[2]) || (void *)eth + sizeof(struct ethhdr) > end_of(ctx))
 		return true;
 	return !((eth[0] ^ mac[0]) | (eth[1] ^ mac[1]) | (eth[2] ^ mac[2]));
 }
@@ -60,7 +72,6 @@ static __noinline u32 begin(struct xdp_md *ctx, struct packet *p, const struct s
 	struct flow f = {.seen = p->now, .front = s->front, .ack = p->ack, .service = s->id, .state = SYN_SEEN};
 	u32 why = admit(ctx, p, s);
 	struct datagram *d;
-	struct name n;
 
 	if (why)
 		return why;
@@ -68,12 +79,10 @@ static __noinline u32 begin(struct xdp_md *ctx, struct packet *p, const struct s
 	f.node = d && d->service == s->id ? d->node : choose(p, s);
 	if (f.node >= NODES)
 		return NODES + drop(s->id, R_NO_NODE);
-	if (s->dispatch == NAT && name_of(p, &f, &n)) {
-		why = take_name(&n);
-		if (why)
-			return NODES + drop(s->id, why);
-	}
-	if (!first_put(&p->key, &f))
+	why = s->dispatch == NAT ? take_name(p, &f) : 0;
+	if (why)
+		return NODES + drop(s->id, why);
+	if (!first_put(&p->key, p->number, &f))
 		return NODES + drop(s->id, R_FULL);
 	count_unconfirmed(s->id);
 	tell(E_NEW, &p->key, &f);
@@ -83,8 +92,7 @@ static __noinline u32 begin(struct xdp_md *ctx, struct packet *p, const struct s
 // Another node for a flow whose own is gone, or its end. What has not begun yet can only gain by another node.
 static __noinline u32 move(struct xdp_md *ctx, struct packet *p, const struct service *s, struct flow *f)
 {
-	u32 old = f->node, node;
-	struct name n;
+	u32 old = f->node, node, why;
 
 	if (s->lost == RESET && !is_first(p)) {
 		forget(p, s, f);
@@ -94,19 +102,20 @@ static __noinline u32 move(struct xdp_md *ctx, struct packet *p, const struct se
 	node = choose(p, s);
 	if (node >= NODES)
 		return NODES + drop(s->id, R_NO_NODE);
-	if (s->dispatch == NAT && name_of(p, f, &n))
-		unname(&n);
+	if (s->dispatch == NAT)
+		give_name(p, f);
 	if (__sync_val_compare_and_swap(&f->node, old, node) != old)
 		return f->node < NODES ? f->node : NODES + drop(s->id, R_NO_NODE); // another CPU was faster
 	if (f->flags & F_COUNTED) {
 		count_active(old, -1);
 		count_active(node, 1);
 	}
-	if (s->dispatch == NAT && name_of(p, f, &n)) {
-		if (take_name(&n))
-			return NODES + drop(s->id, R_CONFLICT);
+	if (s->dispatch == NAT) {
+		why = take_name(p, f);
+		if (why)
+			return NODES + drop(s->id, why);
 		if (f->state != SYN_SEEN)
-			keep_name(&n);
+			keep_name(p, f);
 	}
 	write_back(&p->key, f);
 	count(s->id, R_GONE_MOVED);

@@ -46,8 +46,9 @@ static __always_inline u32 node_of_packet(struct xdp_md *ctx, struct packet *p, 
 		forget(p, *s, *f);
 	}
 	*s = service_of(p);
+	p->number = number_of_flow(&p->key);
 	if (!*s) {
-		*f = first_find(&p->key, copy) ? copy : NULL;
+		*f = first_find(&p->key, p->number, copy) ? copy : NULL;
 		return NODES + (*f && copy->flags & F_REPLY ? reply(ctx, p, copy) : pass(0, R_PASSED));
 	}
 	count_service((*s)->id, p->len);
@@ -88,9 +89,13 @@ int director(struct xdp_md *ctx)
 SEC("syscall")
 int put_first(struct first *from)
 {
-	struct first f = *from;
+	struct flow_key key = from->key;
+	struct flow f = {
+		.seen = from->seen, .node = from->node, .front = from->front, .service = from->service, .state = from->state,
+		.flags = from->flags,
+	};
 
-	return first_put(&f.key, &f.flow);
+	return first_put(&key, number_of_flow(&key), &f);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

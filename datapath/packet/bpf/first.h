@@ -1,7 +1,7 @@
 //go:build ignore
 
-// The table of first packets. Buckets are locked, as two CPUs may have flows in one; never for longer than it takes to copy
-// a flow.
+// The table of first packets. Whoever reads or writes a place of it marks it, since two CPUs may have flows in one bucket;
+// never for longer than it takes to copy a flow.
 
 #pragma once
 
@@ -10,33 +10,26 @@
 #include "hash.h"
 #include "parse.h"
 
-#define SPINS 512 // far more turns than a copy takes; whoever holds a lock is on another CPU, and in the midst of one
+#define SPINS 128 // far longer than a copy takes; whoever has marked a place is on another CPU, and in the midst of one
+#define TRIES 4   // to find a place that nobody else takes meanwhile
 
 // Of the kernel's struct bpf_map, what says how many buckets there are.
 struct bpf_map {
 	u32 max_entries;
 } __attribute__((preserve_access_index));
 
-static __always_inline struct bucket *bucket_of(const struct flow_key *key, u32 *tag)
+static __always_inline struct bucket *bucket_of(u64 number)
 {
-	u64 h = number_of_flow(key);
-	u32 i = scaled(h, ((struct bpf_map *)&unconfirmed)->max_entries);
+	u32 i = scaled(number, ((struct bpf_map *)&unconfirmed)->max_entries);
 
-	*tag = h >> 32 | 1;
 	return bpf_map_lookup_elem(&unconfirmed, &i);
 }
 
-static __always_inline bool lock(struct bucket *b)
+static __always_inline u32 tag_of(u64 number)
 {
-	for (int i = 0; i < SPINS; i++)
-		if (!__sync_lock_test_and_set(&b->lock, 1))
-			return true;
-	return false;
-}
+	u32 tag = number >> 32;
 
-static __always_inline void unlock(struct bucket *b)
-{
-	__sync_lock_test_and_set(&b->lock, 0); // whole, so that what was written is seen before it
+	return tag > BUSY ? tag : tag + BUSY + 1;
 }
 
 static __always_inline bool same_key(const struct flow_key *a, const struct flow_key *b)
@@ -45,87 +38,110 @@ static __always_inline bool same_key(const struct flow_key *a, const struct flow
 	       a->proto == b->proto;
 }
 
-// The place of a key in its locked bucket; BUCKET: it has none.
-static __always_inline u32 place_in(struct bucket *b, const struct flow_key *key, u32 tag)
+static __always_inline bool mark(struct first *e, u32 tag)
 {
-	for (u32 i = 0; i < BUCKET; i++)
-		if (b->tag[i] == tag && same_key(&b->first[i].key, key))
-			return i;
-	return BUCKET;
+	return __sync_val_compare_and_swap(&e->tag, tag, BUSY) == tag;
 }
 
-static __always_inline bool tagged(const struct bucket *b, u32 tag)
+// Gives a place back: whole, so that what was written is seen before its tag.
+static __always_inline void give(struct first *e, u32 tag)
 {
-	return b->tag[0] == tag || b->tag[1] == tag || b->tag[2] == tag || b->tag[3] == tag;
+	__sync_lock_test_and_set(&e->tag, tag);
 }
 
-// Finds a flow, and copies it.
-__noinline int first_find(const struct flow_key *key, struct flow *f)
+// The place of a key, marked; NULL: it has none.
+static __always_inline struct first *find_in(struct bucket *b, const struct flow_key *key, u32 tag)
 {
+	for (u32 i = 0; i < BUCKET; i++) {
+		struct first *e = &b->first[i];
+
+		for (int spin = 0; spin < SPINS && *(volatile u32 *)&e->tag == BUSY; spin++)
+			;
+		if (e->tag != tag || !mark(e, tag))
+			continue;
+		if (same_key(&e->key, key))
+			return e;
+		give(e, tag);
+	}
+	return NULL;
+}
+
+// Finds a flow, and copies it. `number` is the key's.
+__noinline int first_find(const struct flow_key *key, u64 number, struct flow *f)
+{
+	u32 tag = tag_of(number);
 	struct bucket *b;
-	u32 tag, i;
+	struct first *e;
 
 	if (!key || !f)
 		return false;
-	b = bucket_of(key, &tag);
-
-	if (!b || !tagged(b, tag) || !lock(b))
+	b = bucket_of(number);
+	if (!b)
 		return false;
-	i = place_in(b, key, tag);
-	if (i < BUCKET)
-		*f = b->first[i].flow;
-	unlock(b);
-	return i < BUCKET;
-}
-
-// Writes a flow, over what was written of it before, or else over the oldest one. Says false if it cannot.
-__noinline int first_put(const struct flow_key *key, const struct flow *f)
-{
-	struct bucket *b;
-	u32 tag, i;
-
-	if (!key || !f)
+	e = find_in(b, key, tag);
+	if (!e)
 		return false;
-	b = bucket_of(key, &tag);
-
-	if (!b || !lock(b))
-		return false;
-	i = tagged(b, tag) ? place_in(b, key, tag) : BUCKET;
-	if (i == BUCKET) {
-		u64 oldest = ~0ull;
-
-		for (u32 k = 0; k < BUCKET; k++) {
-			u64 seen = b->tag[k] ? b->first[k].flow.seen : 0;
-
-			if (seen < oldest) {
-				oldest = seen;
-				i = k;
-			}
-		}
-	}
-	if (i < BUCKET) {
-		b->tag[i] = 0; // so that nobody who maps the table reads half of one
-		b->first[i].key = *key;
-		b->first[i].flow = *f;
-		__sync_lock_test_and_set(&b->tag[i], tag);
-	}
-	unlock(b);
+	*f = (struct flow){
+		.seen = e->seen, .node = e->node, .front = e->front, .service = e->service, .state = e->state, .flags = e->flags,
+	};
+	give(e, tag);
 	return true;
 }
 
-__noinline int first_drop(const struct flow_key *key)
+// Writes a flow, over what was written of it before, or else over the oldest one. Says false if it cannot.
+__noinline int first_put(const struct flow_key *key, u64 number, const struct flow *f)
+{
+	u32 tag = tag_of(number);
+	struct first *e;
+	struct bucket *b;
+
+	if (!key || !f)
+		return false;
+	b = bucket_of(number);
+	if (!b)
+		return false;
+	e = find_in(b, key, tag);
+	for (int i = 0; !e && i < TRIES; i++) {
+		u64 oldest = ~0ull;
+		u32 at = BUCKET;
+
+		for (u32 k = 0; k < BUCKET; k++) {
+			u64 seen = b->first[k].tag ? b->first[k].seen : 0;
+
+			if (seen < oldest) {
+				oldest = seen;
+				at = k;
+			}
+		}
+		if (at < BUCKET && b->first[at].tag != BUSY && mark(&b->first[at], b->first[at].tag))
+			e = &b->first[at];
+	}
+	if (!e)
+		return false;
+	e->key = *key;
+	e->seen = f->seen;
+	e->node = f->node;
+	e->front = f->front;
+	e->service = f->service;
+	e->state = f->state;
+	e->flags = f->flags;
+	give(e, tag);
+	return true;
+}
+
+__noinline int first_drop(const struct flow_key *key, u64 number)
 {
 	struct bucket *b;
-	u32 tag, i;
+	struct first *e;
 
 	if (!key)
 		return false;
-	b = bucket_of(key, &tag);
-	if (!b || !tagged(b, tag) || !lock(b))
+	b = bucket_of(number);
+	if (!b)
 		return false;
-	i = place_in(b, key, tag);
-	if (i < BUCKET)
-		b->tag[i] = 0;
-	unlock(b);
+	e = find_in(b, key, tag_of(number));
+	if (!e)
+		return false;
+	give(e, 0);
 	return true;
 }

@@ -68,13 +68,11 @@ static __always_inline void finish(const struct flow_key *key, struct flow *f, u
 // Ends a flow. Its service may be NULL: there is none any more.
 static __noinline void forget(const struct packet *p, const struct service *s, struct flow *f)
 {
-	struct name n;
-
-	if (s && s->dispatch == NAT && name_of(p, f, &n))
-		unname(&n);
+	if (s && s->dispatch == NAT)
+		give_name(p, f);
 	change(&p->key, f, CLOSED, 0, F_COUNTED);
 	bpf_map_delete_elem(&flows, &p->key);
-	first_drop(&p->key);
+	first_drop(&p->key, number_of_flow(&p->key));
 }
 
 // What a packet means for its established flow, where that is not just one more. Says whether the flow goes on.
@@ -122,7 +120,6 @@ static __noinline struct flow *confirm(const struct packet *p, const struct serv
 		.state = ESTABLISHED,
 		.flags = F_COUNTED,
 	};
-	struct name n;
 
 	if (bpf_map_update_elem(&flows, &p->key, &f, BPF_NOEXIST)) {
 		known = bpf_map_lookup_elem(&flows, &p->key); // another CPU has just done it
@@ -130,12 +127,12 @@ static __noinline struct flow *confirm(const struct packet *p, const struct serv
 			count(s->id, R_FULL);
 		return known;
 	}
-	if (s->dispatch == NAT && name_of(p, &f, &n))
-		keep_name(&n);
+	if (s->dispatch == NAT)
+		keep_name(p, &f);
 	count_active(f.node, 1);
 	count_flow(s->id, f.node);
 	tell(E_ESTABLISHED, &p->key, &f);
-	first_drop(&p->key);
+	first_drop(&p->key, number_of_flow(&p->key));
 	return bpf_map_lookup_elem(&flows, &p->key);
 }
 
@@ -145,11 +142,11 @@ static __always_inline struct flow *unconfirmed_of(const struct packet *p, const
 	bool tcp = p->key.proto == IPPROTO_TCP;
 	struct flow *known;
 
-	if (!first_find(&p->key, f) || f->service != s->id || f->flags & F_REPLY || idle(p, f, tcp ? s->syn : s->udp))
+	if (!first_find(&p->key, p->number, f) || f->service != s->id || f->flags & F_REPLY || idle(p, f, tcp ? s->syn : s->udp))
 		return NULL;
 	if (tcp && (p->tcp & (SYN | ACK | RST)) != ACK) { // its SYN again, or the end before the beginning
 		hear(p, f);
-		first_put(&p->key, f);
+		first_put(&p->key, p->number, f);
 		return f;
 	}
 	known = confirm(p, s, f);

@@ -80,6 +80,7 @@ MAP(reasons, BPF_MAP_TYPE_PERCPU_ARRAY, u32, u64, SERVICES * REASONS);
 
 MAP(vlans, BPF_MAP_TYPE_HASH, struct vlan_key, u32, 4096); // the interface of a port and tag
 MAP(ports, BPF_MAP_TYPE_HASH, u32, struct port, 4096);     // the port and tag of an interface
+MAP(known_ports, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct known_port, KNOWN_PORTS);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -90,7 +91,7 @@ struct {
 struct setting {
 	u64 mix;            // random, so that nobody can choose addresses that share slots
 	u32 events;         // which it wants to hear of: bits 1 << event_kind
-	u32 epoch;          // another number: every way is asked for again
+	u32 epoch;          // another number: every way is asked for again, and `ports` looked into
 	struct addr v4, v6; // the director's own: sources of tunnels, where the way names no other
 };
 volatile struct setting settings;

@@ -70,39 +70,51 @@ static __always_inline struct flow *either(const struct flow_key *key, struct fl
 
 	if (f)
 		return f;
-	return first_find(key, copy) ? copy : NULL;
+	return first_find(key, number_of_flow(key), copy) ? copy : NULL;
 }
 
 static __always_inline void write_back(const struct flow_key *key, const struct flow *f)
 {
 	if (f->state == SYN_SEEN)
-		first_put(key, f);
+		first_put(key, number_of_flow(key), f);
 }
 
 // Takes the name for a new flow, unless one that came by another front has it: its client has two flows from one port, and
 // the node could not tell them apart. Says 0, or why not.
-static __noinline u32 take_name(const struct name *n)
+static __noinline u32 take_name(const struct packet *p, const struct flow *f)
 {
+	struct flow copy = {}, *old;
 	struct flow_key other;
-	struct flow copy = {}, *f = either(&n->key, &copy);
+	struct name n;
 
-	if (f && f->front != n->flow.front && flow_key_of(&n->key, f, &other)) {
-		f = either(&other, &copy);
-		if (f && f->state != CLOSED)
+	if (!name_of(p, f, &n))
+		return R_NO_NODE;
+	old = either(&n.key, &copy);
+	if (old && old->front != f->front && flow_key_of(&n.key, old, &other)) {
+		old = either(&other, &copy);
+		if (old && old->state != CLOSED)
 			return R_CONFLICT;
 	}
-	bpf_map_delete_elem(&flows, &n->key); // of a flow that is over
-	return first_put(&n->key, &n->flow) ? 0 : R_FULL;
+	bpf_map_delete_elem(&flows, &n.key); // of a flow that is over
+	return first_put(&n.key, number_of_flow(&n.key), &n.flow) ? 0 : R_FULL;
 }
 
-static __always_inline void keep_name(const struct name *n)
+// Keeps it for a flow that is established.
+static __noinline void keep_name(const struct packet *p, const struct flow *f)
 {
-	if (!bpf_map_update_elem(&flows, &n->key, &n->flow, BPF_ANY))
-		first_drop(&n->key);
+	struct name n;
+
+	if (name_of(p, f, &n) && !bpf_map_update_elem(&flows, &n.key, &n.flow, BPF_ANY))
+		first_drop(&n.key, number_of_flow(&n.key));
 }
 
-static __always_inline void unname(const struct name *n)
+// Gives it up.
+static __noinline void give_name(const struct packet *p, const struct flow *f)
 {
-	bpf_map_delete_elem(&flows, &n->key);
-	first_drop(&n->key);
+	struct name n;
+
+	if (!name_of(p, f, &n))
+		return;
+	bpf_map_delete_elem(&flows, &n.key);
+	first_drop(&n.key, number_of_flow(&n.key));
 }

@@ -36,6 +36,7 @@ enum part {
 struct packet {
 	struct flow_key key __attribute__((aligned(8)));
 	u64 now;
+	u64 number; // of the key, where it is of use
 	u32 len;    // from the IP header on; what follows in the frame is padding
 	u32 id;     // of the datagram, if it is in parts
 	u32 ack;    // TCP, host order

@@ -111,7 +111,7 @@ __noinline u32 walk(struct table *t, const struct packet *p, const struct servic
 	return search(t, p, s, last + 1, true);
 }
 
-// The slot where the search for a node begins.
+// The slot that a new flow asks for.
 static __always_inline u32 slot_of(struct table *t, const struct packet *p, const struct service *s, u32 turn)
 {
 	u32 slots = t->slots, a, b;
@@ -131,22 +131,16 @@ static __always_inline u32 slot_of(struct table *t, const struct packet *p, cons
 		y = member_at(t, b);
 		return x && y && takes(p, s, y) && less(y, x) ? b : a;
 	}
-	a = turn % slots;
-	x = member_at(t, a);
-	if (x && takes(p, s, x))
-		return a;
-	// The turns of one that may not are given out in turn as well: were they all its neighbour's, that one would carry the
-	// load of two.
-	a += 1 + turn / slots % (slots > 1 ? slots - 1 : 1);
-	return a < slots ? a : a - slots;
+	return turn % slots;
 }
 
 // A node for a new flow: its place, or NOBODY.
 __noinline u32 choose(struct packet *p, const struct service *s)
 {
+	u32 zero = 0, turn = 0, slots, at;
 	struct service_live *live;
+	struct member *m;
 	struct table *t;
-	u32 zero = 0, turn = 0;
 	void *inner;
 
 	if (!p || !s)
@@ -164,7 +158,19 @@ __noinline u32 choose(struct packet *p, const struct service *s)
 	}
 	if (s->pick == LEAST)
 		return search(t, p, s, t->members ? turn % t->members : 0, false);
-	if (!t->slots || t->slots > SLOTS)
+	slots = t->slots;
+	if (!slots || slots > SLOTS)
 		return NOBODY;
-	return walk(t, p, s, slot_of(t, p, s, turn));
+	at = slot_of(t, p, s, turn);
+	m = member_at(t, at);
+	if (m && takes(p, s, m))
+		return m->node;
+	if (s->pick == BY_TURN) {
+		// The turns of one that may not are given out in turn as well: were they all its neighbour's, that one would carry
+		// the load of two.
+		at += 1 + turn / slots % (slots > 1 ? slots - 1 : 1);
+		if (at >= slots)
+			at -= slots;
+	}
+	return walk(t, p, s, at);
 }

@@ -13,6 +13,7 @@
 #define FRONTS 16384  // addresses and ports of all services
 #define NODES 16384   // nodes of all pools
 #define WAYS_BACK 4096 // to clients, nat: a power of two
+#define KNOWN_PORTS 16 // a power of two
 
 typedef __u8 u8;
 typedef __u16 u16;
@@ -118,18 +119,20 @@ struct flow {
 
 // First packets, in a table of the program's own: an LRU map of the kernel's takes longer to write one than all else that a
 // new flow needs, and longest when it is full, which is when it matters. A key leads to one bucket. There a flow takes the
-// place of the oldest one; the tags of a bucket tell, in one look, that none of its flows can be the one sought.
+// place of the oldest one.
 #define BUCKET 4
+#define BUSY 1 // a tag: some CPU is reading or writing the place
 
-struct first {
+struct first { // a cache line
 	struct flow_key key;
-	struct flow flow;
+	u64 seen; // as in struct flow
+	u32 node, front;
+	u16 service;
+	u8 state, flags;
+	u32 tag; // of the key's number; 0: the place is free. User space changes it only to 0, by compare and exchange
 };
 
 struct bucket {
-	u32 tag[BUCKET]; // of the key's number; 0: the place is free. User space frees one by compare and exchange
-	u32 lock;        // 1: some CPU writes or reads a place; taken by no one but the program
-	u32 pad[11];     // a first is a cache line
 	struct first first[BUCKET];
 };
 
@@ -287,5 +290,12 @@ struct port {
 	u16 vlan;    // with this tag; 0: none
 	u16 mtu;     // of the interface, 0: as the route says
 	u8 mac[6];   // its own: what is addressed to another one is none of ours; zero: not known
+	u16 pad;
+};
+
+// What each CPU remembers of a port, until the epoch changes.
+struct known_port {
+	u32 ifindex, epoch;
+	u16 mac[3];
 	u16 pad;
 };
