@@ -29,8 +29,8 @@ type keeper struct {
 }
 
 // All that takes a process inside is done by it: processes that lose their parent become its children, and as it ignores
-// their end, the kernel buries them.
-const keeperScript = `mount -t proc proc /proc && trap "" CHLD && echo up && read -r _`
+// their end, the kernel buries them. A shell could not: it wants to hear of children, and its read ends when one does.
+const keeperScript = `mount -t proc proc /proc && echo up && exec env --ignore-signal=CHLD cat`
 
 // namespaces are those that a machine has for itself.
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC

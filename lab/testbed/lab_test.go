@@ -105,8 +105,12 @@ func TestAMachineIsOneOfItsOwn(t *testing.T) {
 	if before, _ := t1.Usage(); before == 0 {
 		t.Error("what ran there has used no processor time")
 	}
-	if got := say(t, t1, "sh", "-c", `ps -o comm= ax | sort | tr "\n" " "`); got != "ps sh sh sort tr" {
+	if got := say(t, t1, "sh", "-c", `ps -o comm= ax >/var/ps; sort /var/ps | tr "\n" " "`); got != "cat ps sh" {
 		t.Errorf("on t1 run %s", got)
+	}
+	say(t, t1, "sh", "-c", "sleep 0 & exit 0") // which loses its parent, and ends
+	if got := say(t, t1, "sh", "-c", `while ps -o comm= ax | grep -q sleep; do :; done; echo on`); got != "on" {
+		t.Errorf("got %q, want a machine that goes on when a process without a parent ends", got)
 	}
 	if got := say(t, l.Machine("client1"), "getent", "ahostsv4", "t2"); !strings.HasPrefix(got, "10.7.1.22 ") {
 		t.Errorf("t2 is %s", got)
