@@ -145,8 +145,10 @@ func TestLabUpAndDown(t *testing.T) {
 	}
 	b.run(0, "down")
 	b.says(1, "there is no lab", "down")
-	if _, err := os.Stat(s.Dir); err == nil {
-		t.Errorf("%s is left", s.Dir)
+	for _, dir := range []string{s.Dir, "/run/muster-lab/" + b.name} {
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s is left", dir)
+		}
 	}
 }
 

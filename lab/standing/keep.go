@@ -56,7 +56,7 @@ func keepUp(ctx context.Context, name string, plan testbed.Plan, begun func()) e
 		return err
 	}
 	defer lock.Close()
-	defer os.Remove(p.socket())
+	defer p.remove()
 	k := &keep{name: name, pid: os.Getpid(), since: time.Now()}
 	if k.lab, err = testbed.Up(ctx, plan); err != nil {
 		return err

@@ -44,8 +44,18 @@ var ErrNone = errors.New("there is no lab; start one: muster lab up")
 // ErrStands: a lab of that name stands already.
 var ErrStands = errors.New("it is up already: see it with muster lab status, end it with muster lab down, or name another with --name")
 
-// make makes the directory, if nothing stands there.
+// make makes the directory, if nothing stands there. Those of labs that were killed it removes.
 func (p place) make() error {
+	list, _ := os.ReadDir(base) // without it there is none
+	for _, e := range list {
+		old := place{e.Name()}
+		if _, err := os.Stat(old.lock()); err != nil {
+			continue // it may be about to stand
+		}
+		if held, err := old.held(); err == nil && !held {
+			old.remove()
+		}
+	}
 	if err := os.MkdirAll(p.dir(), 0o700); err != nil {
 		return fmt.Errorf("make a place for lab %s: %w", p.name, err)
 	}
@@ -76,8 +86,14 @@ func (p place) held() (bool, error) {
 	return false, err
 }
 
+// remove removes the directory.
+func (p place) remove() { _ = os.RemoveAll(p.dir()) } // what is still there, the next one finds
+
 // take takes the lock, until this process ends or the file is closed, and notes who has it.
 func (p place) take() (*os.File, error) {
+	if err := os.MkdirAll(p.dir(), 0o700); err != nil {
+		return nil, fmt.Errorf("make a place for lab %s: %w", p.name, err)
+	}
 	f, err := os.OpenFile(p.lock(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock lab %s: %w", p.name, err)
