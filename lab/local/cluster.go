@@ -227,10 +227,13 @@ func (c *Cluster) Await(ctx context.Context, patience time.Duration, wrong func(
 	defer again.Stop()
 	for why := "no director answers"; ; {
 		s, err := c.Status(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			if why = wrong(s); why == "" {
 				return nil
 			}
+		case ctx.Err() == nil: // not for want of time
+			why = "no director answers: " + err.Error() + c.ended()
 		}
 		select {
 		case <-again.C:
@@ -238,6 +241,22 @@ func (c *Cluster) Await(ctx context.Context, patience time.Duration, wrong func(
 			return fmt.Errorf("%w: %s", context.Cause(ctx), why)
 		}
 	}
+}
+
+// ended says which nodes have, by themselves.
+func (c *Cluster) ended() string {
+	var list []string
+	for i := range c.File().Nodes {
+		name := c.File().Nodes[i].Name
+		if p := c.Process(name); p != nil {
+			select {
+			case <-p.Done():
+				list = append(list, fmt.Sprintf("; node %s has ended: %s", name, tail(c.Log(name))))
+			default:
+			}
+		}
+	}
+	return strings.Join(list, "")
 }
 
 // NotActive says which nodes are not.
