@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +22,8 @@ type clients struct {
 	askers []*asker
 	all    errgroup.Group
 	total  *load.Result
+	began  time.Time
+	beats  []Moment // each as long as beat
 }
 
 // An asker is one generator with a name.
@@ -30,6 +31,8 @@ type asker struct {
 	name string
 	gen  *load.Generator
 	slow bool // downloads that take long by themselves: not in gaps and latencies
+
+	since time.Duration // when it began, since all did
 }
 
 // beat is how fine the series of a scenario are.
@@ -44,7 +47,7 @@ func (c *clients) ask(ctx context.Context, name string, cfg load.Config) error {
 	if err != nil {
 		return err
 	}
-	c.askers = append(c.askers, &asker{name: name, gen: g, slow: cfg.ReadRate > 0})
+	c.askers = append(c.askers, &asker{name: name, gen: g, slow: cfg.ReadRate > 0, since: c.running()})
 	c.all.Go(func() error {
 		return c.from.Do(func() error {
 			_, err := g.Run(ctx)
@@ -52,6 +55,14 @@ func (c *clients) ask(ctx context.Context, name string, cfg load.Config) error {
 		})
 	})
 	return nil
+}
+
+// running is how long ago the first of them began.
+func (c *clients) running() time.Duration {
+	if c.began.IsZero() {
+		c.began = time.Now()
+	}
+	return time.Since(c.began)
 }
 
 // stop lets them finish what they have begun.
@@ -74,6 +85,7 @@ func (c *clients) seen() *Seen {
 	for _, a := range c.askers {
 		r := a.gen.Lap()
 		s.By[a.name] = r
+		c.chart(a.since, r)
 		took := r.Latency
 		if a.slow {
 			r.Gap, r.ClientGap, r.Latency = 0, 0, nil
@@ -110,7 +122,6 @@ func join(to, r *load.Result) {
 	}
 	to.Gap, to.ClientGap = max(to.Gap, r.Gap), max(to.ClientGap, r.ClientGap)
 	to.Failures = append(to.Failures, r.Failures...)
-	to.Series = append(to.Series, r.Series...)
 	if r.Latency != nil {
 		to.Latency.Merge(r.Latency)
 	}
@@ -157,16 +168,27 @@ func (s *Seen) quote() string {
 	return b.String()
 }
 
-// series puts the tenths of a second of all clients on one another.
-func series(in []load.Interval) []Moment {
-	at := map[time.Duration]Moment{}
-	for _, i := range in {
-		t := i.Start.Truncate(beat)
-		m := at[t]
-		m.At, m.Right, m.Wrong, m.Slowest = t, m.Right+i.Requests-i.Failed, m.Wrong+i.Failed, max(m.Slowest, i.Slowest)
-		at[t] = m
+// chart notes when the answers of a lap came. The laps of an asker begin and end anywhere in a beat.
+func (c *clients) chart(since time.Duration, r *load.Result) {
+	for i, in := range r.Series {
+		from, to := since+in.Start, since+in.Start+beat
+		if i+1 < len(r.Series) {
+			to = min(to, since+r.Series[i+1].Start)
+		} else {
+			to = min(to, since+r.Series[0].Start+r.Elapsed)
+		}
+		for at := from; at < to; {
+			n := int(at / beat)
+			for len(c.beats) <= n {
+				c.beats = append(c.beats, Moment{At: time.Duration(len(c.beats)) * beat})
+			}
+			next := min(to, time.Duration(n+1)*beat)
+			part := float64(next-at) / float64(to-from)
+			c.beats[n].Right += part * float64(in.Requests-in.Failed)
+			c.beats[n].Wrong += part * float64(in.Failed)
+			at = next
+		}
 	}
-	return slices.SortedFunc(maps.Values(at), func(a, b Moment) int { return int(a.At - b.At) })
 }
 
 // requests ask for each of the files.
@@ -182,13 +204,18 @@ func (c *clients) once(ctx context.Context, cfg load.Config) (r *load.Result, er
 	if cfg.Count == 0 && cfg.Duration == 0 {
 		return nil, errors.New("a load of its own needs an end")
 	}
+	cfg.Interval = beat
 	g, err := load.New(cfg)
 	if err != nil {
 		return nil, err
 	}
+	since := c.running()
 	err = c.from.Do(func() error {
 		r, err = g.Run(ctx)
 		return err
 	})
+	if err == nil {
+		c.chart(since, r)
+	}
 	return r, err
 }

@@ -63,8 +63,7 @@ type Assertion struct {
 // A Moment is a tenth of a second of a scenario.
 type Moment struct {
 	At           time.Duration // since its clients began
-	Right, Wrong int64
-	Slowest      time.Duration
+	Right, Wrong float64       // answers
 }
 
 func (r *Report) add(one Result) {
@@ -97,6 +96,9 @@ func (r *Result) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s in %.1f s: %d requests, %d failed, %d broken, longest gap %.0f ms",
 		r.Verdict(), r.Name, r.Seconds, r.Requests, r.Failed, r.Broken, r.LongestGap)
+	if r.Logs != "" {
+		b.WriteString("\n  all logs: " + r.Logs)
+	}
 	if r.Passed {
 		return b.String()
 	}
@@ -110,9 +112,6 @@ func (r *Result) String() string {
 	}
 	for _, node := range slices.Sorted(maps.Keys(r.Tails)) {
 		fmt.Fprintf(&b, "\n  %s said last:\n    %s", node, strings.ReplaceAll(r.Tails[node], "\n", "\n    "))
-	}
-	if r.Logs != "" {
-		b.WriteString("\n  all logs: " + r.Logs)
 	}
 	return b.String()
 }
@@ -145,8 +144,8 @@ func (r *Report) Plot(file string) error {
 		var at, right, wrong []float64
 		for _, m := range s.Series {
 			at = append(at, m.At.Seconds())
-			right = append(right, float64(m.Right)/beat.Seconds())
-			wrong = append(wrong, float64(m.Wrong)/beat.Seconds())
+			right = append(right, m.Right/beat.Seconds())
+			wrong = append(wrong, m.Wrong/beat.Seconds())
 		}
 		if at == nil {
 			continue // its clients were wrk, curl or dig alone

@@ -188,17 +188,13 @@ func TestAddressesWithin(t *testing.T) {
 	}
 }
 
-func TestSeriesOfSeveralAskersAreOne(t *testing.T) {
-	got := series([]load.Interval{
-		{Start: 0, Requests: 3, Failed: 1, Slowest: time.Second},
-		{Start: beat, Requests: 1},
-		{Start: beat / 2, Requests: 2},
-		{Start: 3*beat + 1, Requests: 5, Failed: 5},
-	})
-	want := []Moment{
-		{At: 0, Right: 4, Wrong: 1, Slowest: time.Second}, {At: beat, Right: 1}, {At: 3 * beat, Wrong: 5},
-	}
-	if d := cmp.Diff(want, got); d != "" {
+func TestLapsAreChartedWhereTheyWere(t *testing.T) {
+	var c clients
+	c.chart(0, &load.Result{Elapsed: 3 * beat / 2, Series: []load.Interval{{Start: 0, Requests: 10}, {Start: beat, Requests: 5, Failed: 1}}})
+	c.chart(0, &load.Result{Elapsed: 3 * beat / 2, Series: []load.Interval{{Start: 3 * beat / 2, Requests: 10}, {Start: 5 * beat / 2, Requests: 5}}})
+	c.chart(2*beat, &load.Result{Elapsed: beat, Series: []load.Interval{{Start: 0, Requests: 100}}}) // another one, later
+	want := []Moment{{At: 0, Right: 10}, {At: beat, Right: 9, Wrong: 1}, {At: 2 * beat, Right: 110}}
+	if d := cmp.Diff(want, c.beats); d != "" {
 		t.Error(d)
 	}
 }

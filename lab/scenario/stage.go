@@ -223,7 +223,7 @@ func (s *Stage) total() {
 	r.LongestGap = max(r.LongestGap, ms(t.Longest()))
 	r.Median, r.Slow = ms(t.Percentile(50)), ms(t.Percentile(99))
 	r.Errors = named(t.Errors)
-	r.Series = series(t.Series)
+	r.Series = s.clients.beats
 }
 
 // tails are the ends of the logs of all nodes.
