@@ -235,7 +235,7 @@ func TestBranches(t *testing.T) {
 	playPicks(t, g)
 	spoiltFrames(t, g)
 	processorsAgree(t, g)
-	randomTraffic(t, g, 20000)
+	randomTraffic(t, g, 5000)
 }
 
 // report says which ways nothing has gone. One line of C can have several jumps, and be compiled in several places.

@@ -182,8 +182,8 @@ func (o *oracle) must(in []byte, r reading) bool {
 	if r.fragment || !r.ports || r.hops < 2 || r.extended > 1 || r.routed || !machine(r.src) || o.vips[r.src] {
 		return false
 	}
-	f, me := o.of(r.dst, r.dport, r.proto), places["me"].mac
-	if f == nil || len(r.tags) > 0 || !bytes.Equal(in[:6], me[:]) || r.end-r.network > 1300 || r.headResidue(in) != 0 {
+	f, me, router := o.of(r.dst, r.dport, r.proto), places["me"].mac, places["router"].mac
+	if f == nil || len(r.tags) > 0 || !bytes.Equal(in[:12], append(me[:], router[:]...)) || r.end-r.network > 1300 || r.headResidue(in) != 0 {
 		return false
 	}
 	there := false
