@@ -70,19 +70,23 @@ follows how many nodes one director carries, by the size of documents. Needs roo
 }
 
 func benchScaleVerb() *cobra.Command {
-	opt := bench.ScaleOptions{Options: bench.Options{Rounds: 5, Connections: 8}}
+	opt := bench.ScaleOptions{Options: bench.Options{Rounds: 5, Connections: 4}}
 	c := benchmark(&cobra.Command{
 		Use:   "scale",
 		Short: "how much of what its nodes can do alone a cluster does: HAS Table 13, LVS Table 6",
 		Long: `Builds a lab (see muster lab) and puts clusters of 1, 2, 4 and more nodes under load, by dispatch dr. Each node may use
-a small part of a processor, so that this one machine has room for all of them. Beside each cluster stands as many
-times what one node does alone, asked without a director, and what the same nodes do when each is asked by itself.
-HAS Table 13 and LVS Table 6 stand beside it. Needs root.`,
+a small part of a processor, so that this one machine has room for all of them, and has to work for each page. Beside
+each cluster stands as many times what one node does alone, asked without a director. All nodes are always under load,
+so that what they lose by sharing one machine is the same everywhere. HAS Table 13 and LVS Table 6 stand beside it.
+Needs root.`,
 		Example: `  sudo muster bench scale
   sudo muster bench scale --nodes 1,16,64 -o json --plot scale.svg`,
 	}, &opt.Options, func(ctx context.Context, program string) (measured, error) {
 		if opt.Cores <= 0 || opt.Cores > 1 || len(opt.Nodes) == 0 || slices.Min(opt.Nodes) < 1 || slices.Max(opt.Nodes) > 64 {
 			return nil, usage("--cores must be above 0 and at most 1, and --nodes must name sizes of 1 to 64")
+		}
+		if opt.Work < 0 {
+			return nil, usage("--work must be 0 or more")
 		}
 		if err := oneOf("dispatch", opt.Dispatch, scaleDispatches...); err != nil {
 			return nil, err
@@ -94,6 +98,7 @@ HAS Table 13 and LVS Table 6 stand beside it. Needs root.`,
 	})
 	c.Flags().IntSliceVar(&opt.Nodes, "nodes", []int{1, 2, 4, 8, 16, 32, 64}, "sizes of clusters")
 	c.Flags().Float64Var(&opt.Cores, "cores", 0.01, "how much of a processor each node may use")
+	c.Flags().IntVar(&opt.Work, "work", 128, "how many KiB a node hashes for each page; 0: pages are files")
 	c.Flags().StringVar(&opt.Dispatch, "dispatch", scaleDispatches[0], "how requests travel: "+strings.Join(scaleDispatches, ", "))
 	_ = c.RegisterFlagCompletionFunc("dispatch", cobra.FixedCompletions(scaleDispatches, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	c.Flags().StringVar(&opt.Schedule, "schedule", scaleSchedules[0], "how the director gives out connections: "+strings.Join(scaleSchedules, ", "))
@@ -236,12 +241,13 @@ func show(opt *bench.Options) (end func()) {
 	}
 }
 
-// benchServeVerb is the built-in web server with generated pages, for bench node.
+// benchServeVerb is the built-in web server with generated pages, for bench node and bench scale.
 func benchServeVerb() *cobra.Command {
-	var root, listen string
+	var root, listen, name string
+	var work int
 	c := &cobra.Command{
 		Use:    "serve",
-		Short:  "the server that bench node measures",
+		Short:  "the server that bench node and bench scale measure",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -249,8 +255,14 @@ func benchServeVerb() *cobra.Command {
 			if err != nil {
 				return usage("--listen: %w", err)
 			}
+			dynamic := func(path, query string) ([]byte, string, bool) {
+				if path == bench.PagePath {
+					return bench.Page(work), "text/plain", true
+				}
+				return site.Dynamic(path, query)
+			}
 			s, err := serve.New(serve.Config{
-				Listen: []netip.AddrPort{addr}, Threads: 1, Root: root, Dynamic: site.Dynamic, Name: "muster", ShowName: true,
+				Listen: []netip.AddrPort{addr}, Threads: 1, Root: root, Dynamic: dynamic, Name: name, ShowName: true,
 			}, slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil)))
 			if err != nil {
 				return err
@@ -260,5 +272,7 @@ func benchServeVerb() *cobra.Command {
 	}
 	c.Flags().StringVar(&root, "root", "", "the documents")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:8080", "address and port")
+	c.Flags().StringVar(&name, "name", "muster", "who it says it is")
+	c.Flags().IntVar(&work, "work", 0, "how many KiB it hashes for a page of bench scale")
 	return c
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,7 +209,7 @@ func (c *contest) round(ctx context.Context, one contender, t trial) (Figure, er
 	}
 	if one.account != nil {
 		f.Cost, err = c.account(ctx, one, cfg, spent)
-		f.Cost.Busy = f.Cost.Machine / 1e6 * float64(r.Requests) / r.Elapsed.Seconds() / float64(runtime.NumCPU())
+		f.Cost.Busy = f.Cost.Machine / 1e6 * float64(r.Requests) / r.Elapsed.Seconds() / float64(cmp.Or(len(one.account.processors), runtime.NumCPU()))
 	}
 	return f, err
 }

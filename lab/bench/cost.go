@@ -21,7 +21,7 @@ type Cost struct {
 	Nodes     float64 `json:"nodes_us"`   // the same of all nodes together
 	Machine   float64 `json:"machine_us"` // of the whole machine: clients, network, director and nodes
 
-	Busy float64 `json:"-"` // part of the machine's processors
+	Busy float64 `json:"-"` // part of the account's processors
 }
 
 func (c *Cost) parts() []*float64 {
@@ -73,6 +73,8 @@ type account struct {
 	director *charged       // nil: there is none
 	nodes    []charged      // none, and no director: packets are not measured
 	programs usage.Programs // on the director's ports
+
+	processors []int // of Machine; none means all
 }
 
 // plain are gauges that disturb nothing: programs, machine.
@@ -88,7 +90,8 @@ func (a *account) plain() []gauge {
 		r, err := a.programs.Read()
 		return time.Duration(r.Times) * time.Microsecond, err
 	}
-	return []gauge{programs, runs, usage.Busy}
+	busy := func() (time.Duration, error) { return usage.Busy(a.processors...) }
+	return []gauge{programs, runs, busy}
 }
 
 // account adds to what the processes and the plain gauges have spent what must be measured packet by packet, in a further

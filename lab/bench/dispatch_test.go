@@ -1,10 +1,10 @@
 package bench
 
 import (
+	"bytes"
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -113,7 +113,7 @@ func TestTheLabsFilesAreRight(t *testing.T) {
 	for name, file := range map[string]func(*testbed.Layout, testbed.Paths) string{
 		"dispatch": func(l *testbed.Layout, p testbed.Paths) string { return dispatchFile(l, p, "/srv", Methods) },
 		"scale": func(l *testbed.Layout, p testbed.Paths) string {
-			return scaleFile(l, p, "/srv", ScaleOptions{}.withDefaults())
+			return scaleFile(l, p, "/muster", "/srv", ScaleOptions{Work: 100}.withDefaults())
 		},
 	} {
 		l, err := testbed.Plan{Directors: 1, Traffic: 2, Monitors: 3}.Layout()
@@ -126,25 +126,20 @@ func TestTheLabsFilesAreRight(t *testing.T) {
 	}
 }
 
-func TestClientsAndNodesAreKeptApart(t *testing.T) {
-	for processors, want := range map[int][2][]int{1: {nil, nil}, 2: {{0}, {1}}, 4: {{0}, {1, 2, 3}}} {
-		if clients, nodes := split(processors); !slices.Equal(clients, want[0]) || !slices.Equal(nodes, want[1]) {
-			t.Errorf("%d: got %v and %v, want %v", processors, clients, nodes, want)
-		}
-	}
+func TestProcessesAreKeptToAProcessor(t *testing.T) {
 	sleep := exec.Command("sleep", "60")
 	if err := sleep.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
-	if err := keepTo([]int{sleep.Process.Pid}, []int{0}); err != nil {
+	if err := keepTo([]int{sleep.Process.Pid}, 0); err != nil {
 		t.Fatal(err)
 	}
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(sleep.Process.Pid, &set); err != nil || set.Count() != 1 || !set.IsSet(0) {
 		t.Errorf("%v, %v", set, err)
 	}
-	if err := keepTo([]int{1 << 30}, []int{0}); err == nil {
+	if err := keepTo([]int{1 << 30}, 0); err == nil {
 		t.Error("a process that is not there was kept")
 	}
 }
@@ -153,5 +148,16 @@ func TestTooManyNodesAreRefused(t *testing.T) {
 	_, err := Scale(t.Context(), ScaleOptions{Nodes: []int{64}, Cores: 1}, "/nonexistent")
 	if err == nil || !strings.Contains(err.Error(), "--cores") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAPageTakesWork(t *testing.T) {
+	page := Page(2)
+	if len(page) != 1024 || bytes.Equal(page, Page(3)) || !bytes.Equal(page, Page(2)) {
+		t.Errorf("got %s", page)
+	}
+	// printf '%2048s' | tr ' ' '\\0' | sha256sum
+	if want := "e5a00aa9991ac8a5ee3109844d84a55583bd20572ad3ffcd42792f3c36b183ad"; !bytes.HasPrefix(page, []byte(want)) {
+		t.Errorf("got %s, want %s again and again", page, want)
 	}
 }

@@ -9,22 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepTo keeps processes that run already to some processors, with all their threads and whatever these will start. No
-// processors: they run where they will.
-func keepTo(pids, cpus []int) error {
-	if len(cpus) == 0 {
-		return nil
-	}
+// keepTo keeps processes that run already to one processor, with all their threads and whatever these will start.
+func keepTo(pids []int, processor int) error {
 	var set unix.CPUSet
-	for _, c := range cpus {
-		set.Set(c)
-	}
+	set.Set(processor)
 	for _, pid := range pids {
 		// A thread that began meanwhile may have been missed in the first look: threads inherit what theirs had.
 		for range 2 {
 			threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 			if err != nil {
-				return fmt.Errorf("keep process %d to processors %v: %w", pid, cpus, err)
+				return fmt.Errorf("keep process %d to processor %d: %w", pid, processor, err)
 			}
 			for _, t := range threads {
 				tid, err := strconv.Atoi(t.Name())
@@ -32,7 +26,7 @@ func keepTo(pids, cpus []int) error {
 					err = unix.SchedSetaffinity(tid, &set)
 				}
 				if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended
-					return fmt.Errorf("keep process %d to processors %v: %w", pid, cpus, err)
+					return fmt.Errorf("keep process %d to processor %d: %w", pid, processor, err)
 				}
 			}
 		}

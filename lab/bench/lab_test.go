@@ -59,7 +59,7 @@ func TestDispatchInALab(t *testing.T) {
 }
 
 func TestScaleInALab(t *testing.T) {
-	opt := ScaleOptions{Options: Options{Rounds: 1, Round: 300 * time.Millisecond, Connections: 2}, Nodes: []int{1, 3}, Cores: 0.05}
+	opt := ScaleOptions{Options: Options{Rounds: 1, Round: 300 * time.Millisecond, Connections: 2}, Nodes: []int{1, 3}, Cores: 0.05, Work: 100}
 	r, err := Scale(t.Context(), opt, program(t))
 	if err != nil {
 		t.Fatal(err)

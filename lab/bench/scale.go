@@ -13,6 +13,7 @@ import (
 
 	"muster/cluster"
 	"muster/console"
+	"muster/lab/load"
 	"muster/lab/peer"
 	"muster/lab/plot"
 	"muster/lab/site"
@@ -23,7 +24,8 @@ import (
 type ScaleOptions struct {
 	Options
 	Nodes    []int   // sizes of clusters; nil means 1, 2, 4 and so on to 64
-	Cores    float64 // of the processors' time, that each node may use; 0 means a hundredth of one
+	Cores    float64 // of a processor's time, that each node may use; 0 means a hundredth
+	Work     int     // how many KiB a node hashes for each page (Page); 0 means that pages are files
 	Dispatch string  // empty means dr
 	Schedule string  // empty means rr
 }
@@ -49,7 +51,8 @@ func (o ScaleOptions) withDefaults() ScaleOptions {
 
 // A ScaleResult is how much of what its nodes can do alone a cluster does, by its size.
 type ScaleResult struct {
-	Cores    float64   `json:"cores"` // of the processors' time, that each node may use
+	Cores    float64   `json:"cores"`    // of a processor's time, that each node may use
+	Work     int       `json:"work_kib"` // that a node hashes for each page
 	Dispatch string    `json:"dispatch"`
 	Schedule string    `json:"schedule"`
 	Alone    float64   `json:"alone_rps"`     // one node, asked without a director, as all others are at the same time
@@ -65,7 +68,7 @@ type Scaled struct {
 	Rate     float64 `json:"rps"`
 	Kept     float64 `json:"kept"`            // of as many times what one node does alone
 	Director float64 `json:"director_cpu_us"` // of its processes, a request; what BPF takes is in bench dispatch
-	Busy     float64 `json:"machine_busy"`    // part of the machine's processors
+	Busy     float64 `json:"busy"`            // part of the processor that all share
 }
 
 // PerNode is what others have published.
@@ -98,10 +101,16 @@ var (
 // it is with any other; and so is the one node alone, which is any of them when none is behind the director. What the
 // sharing costs cancels out, and what the cluster costs is left.
 //
-// Clients have a processor of their own. The kernel works on a packet in the time of whoever sent it, as far as it goes on
-// this machine: so requests, with the director's work on them, are the clients' time, and never a node's.
+// Clients, director and nodes all run on one processor. On two, a node's requests would take it longer the more the other
+// one has to do at that moment, with which it often shares a core: the director's work would be charged to the nodes.
 func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult, error) {
 	opt = opt.withDefaults()
+	most := opt.Nodes[len(opt.Nodes)-1]
+	const room = 0.75 // clients and the network between take the rest
+	if float64(most)*opt.Cores > room {
+		return nil, fmt.Errorf("%d nodes with %g of a processor each leave no room for clients and network on it: give each at most %.4f (--cores), or have fewer nodes",
+			most, opt.Cores, room/float64(most))
+	}
 	dir, err := site.Directory()
 	if err != nil {
 		return nil, err
@@ -110,43 +119,43 @@ func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult,
 	if err != nil {
 		return nil, err
 	}
-	most := opt.Nodes[len(opt.Nodes)-1]
-	clients, nodes := split(runtime.NumCPU())
-	if room := 0.9 * float64(max(len(nodes), 1)); float64(most)*opt.Cores > room {
-		return nil, fmt.Errorf("%d nodes with %g of a processor each do not fit on %d: give each at most %.3f (--cores), or have fewer nodes",
-			most, opt.Cores, max(len(nodes), 1), room/float64(most))
-	}
 	lab, err := testbed.Up(ctx, testbed.Plan{
 		Program: program, Traffic: most,
-		File: func(l *testbed.Layout, p testbed.Paths) string { return scaleFile(l, p, tree.Root, opt) },
+		File: func(l *testbed.Layout, p testbed.Paths) string { return scaleFile(l, p, program, tree.Root, opt) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	defer lab.Close()
+	processor := runtime.NumCPU() - 1
 	var names []string
 	var webs []netip.AddrPort
-	for _, m := range lab.Machines(testbed.Traffic) {
-		names, webs = append(names, m.Name), append(webs, netip.AddrPortFrom(m.Addr(), clear))
+	for _, m := range lab.Machines(testbed.Director, testbed.Traffic) {
 		pids, err := m.Node().PIDs()
 		if err == nil {
-			err = keepTo(pids, nodes)
+			err = keepTo(pids, processor)
 		}
-		if err == nil {
+		if err == nil && m.Role == testbed.Traffic {
+			names, webs = append(names, m.Name), append(webs, netip.AddrPortFrom(m.Addr(), clear))
 			err = m.SetCores(opt.Cores) // only now: to start takes a node long with so little
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	c := &contest{Options: opt.Options, trials: sizeTrials(tree, opt.Connections), clients: func(f func() error) error {
-		return peer.Host{CPUs: clients}.Do(func() error { return lab.Machine("client1").Do(f) })
+	trials := sizeTrials(tree, opt.Connections)
+	if opt.Work > 0 {
+		body := Page(opt.Work)
+		trials[0].requests[0] = load.Request{Path: PagePath, Body: body}
+	}
+	c := &contest{Options: opt.Options, trials: trials, clients: func(f func() error) error {
+		return peer.Host{CPUs: []int{processor}}.Do(func() error { return lab.Machine("client1").Do(f) })
 	}}
 	size := &size{lab: lab, ready: most}
 	vip := netip.AddrPortFrom(testbed.VIP(0), clear)
 	for _, n := range append([]int{0}, opt.Nodes...) {
 		c.contenders = append(c.contenders, contender{
-			name: fmt.Sprint(n, " of ", most, " nodes"), server: lab.Machine("d1").Node(), account: &account{},
+			name: fmt.Sprint(n, " of ", most, " nodes"), server: lab.Machine("d1").Node(), account: &account{processors: []int{processor}},
 			targets: append(slices.Repeat([]netip.AddrPort{vip}, n), webs[n:]...), clients: most * opt.Connections,
 			before: func(ctx context.Context) error { return size.set(ctx, max(n, 1)) },
 			counts: func(node string) bool { return n == 0 || slices.Contains(names[:n], node) },
@@ -166,7 +175,7 @@ func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult,
 func scaleResult(opt ScaleOptions, figures []Figure) *ScaleResult {
 	most := opt.Nodes[len(opt.Nodes)-1]
 	out := &ScaleResult{
-		Cores: opt.Cores, Dispatch: opt.Dispatch, Schedule: opt.Schedule, HAS: table13, LVS: table6,
+		Cores: opt.Cores, Work: opt.Work, Dispatch: opt.Dispatch, Schedule: opt.Schedule, HAS: table13, LVS: table6,
 		Alone: rounded(figures[0].Rate / float64(most)), Resting: figures[len(figures)-1].Rate,
 	}
 	for i, n := range opt.Nodes {
@@ -177,21 +186,6 @@ func scaleResult(opt ScaleOptions, figures []Figure) *ScaleResult {
 		})
 	}
 	return out
-}
-
-// split gives the clients one processor of so many, and the nodes the others. One processor is everybody's.
-func split(processors int) (clients, nodes []int) {
-	for c := range processors {
-		if c == 0 {
-			clients = append(clients, c)
-		} else {
-			nodes = append(nodes, c)
-		}
-	}
-	if nodes == nil {
-		return nil, nil
-	}
-	return clients, nodes
 }
 
 // A size is how many of a cluster's nodes take work: the first ones. The others are drained.
@@ -233,17 +227,22 @@ func shares(st console.Status, nodes int) string {
 	return ""
 }
 
-// scaleFile describes a director and many nodes. Reports five times as often, as is usual, would take a node half of what it
-// may use of a processor here.
-func scaleFile(l *testbed.Layout, p testbed.Paths, root string, opt ScaleOptions) string {
+// scaleFile describes a director and many nodes. At the usual pace reports and checks would take a node half of the little
+// that it may use of a processor here.
+func scaleFile(l *testbed.Layout, p testbed.Paths, program, root string, opt ScaleOptions) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "cluster: bench\nkey: %s\nthreads: 1\ntimings: {report: 1s, timeout: 4s, slow-start: 0s}\nnodes:\n", p.Key)
 	var names []string
 	for _, s := range append(l.With(testbed.Director), l.With(testbed.Traffic)...) {
-		fmt.Fprintf(&b, "  %s: {addresses: [%s], interfaces: [%s], roles: [%s]}\n", s.Name, s.Addr(), s.Jacks[0].Name, s.Role)
+		fmt.Fprintf(&b, "  %s: {addresses: [%s], interfaces: [%s], roles: [%s]", s.Name, s.Addr(), s.Jacks[0].Name, s.Role)
 		if s.Role == testbed.Traffic {
 			names = append(names, s.Name)
+			if opt.Work > 0 {
+				fmt.Fprintf(&b, ", applications: {web: {run: {command: [%q, bench, serve, --listen, \"0.0.0.0:%d\", --root, %q, --work, \"%d\", --name, %s]}}}",
+					program, clear, root, opt.Work, s.Name)
+			}
 		}
+		b.WriteString("}\n")
 	}
 	fmt.Fprintf(&b, `checks:
   alive: {kind: tcp, interval: 5s, timeout: 5s}
@@ -260,7 +259,7 @@ log: {level: warn}
 func (r *ScaleResult) Table(w io.Writer) error {
 	fmt.Fprintf(w, "one node alone, with %g of a processor: %.0f requests/s (%.0f while the others rest)\n\n", r.Cores, r.Alone, r.Resting)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "nodes\trequests/s\tper node\tkept\tmachine busy\tHAS per node\tkept\tLVS per node\tkept\t")
+	fmt.Fprintln(t, "nodes\trequests/s\tper node\tkept\tbusy\tHAS per node\tkept\tLVS per node\tkept\t")
 	for _, c := range r.Clusters {
 		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.1f %%\t%.0f %%\t%s\t%s\t\n", c.Nodes, c.Rate, c.Rate/float64(c.Nodes), 100*c.Kept,
 			100*c.Busy, perNode(r.HAS, c.Nodes), perNode(r.LVS, c.Nodes))
@@ -269,13 +268,14 @@ func (r *ScaleResult) Table(w io.Writer) error {
 		return err
 	}
 	_, err := fmt.Fprintf(w, `
-Medians of rounds in which all took turns; %s, %s, replies of 1 KiB, kept connections. In every round all nodes are
-under the same load: those of the cluster behind the director, the others asked without it.
+Medians of rounds in which all took turns; %s, %s, pages of 1 KiB for which a node hashes %d KiB, kept connections.
+In every round all nodes are under the same load: those of the cluster behind the director, the others asked without it.
 kept:  of as many times what one node does alone, asked without a director
-busy:  of the machine's processors; where that comes near 100 %%, it is the limit and not the cluster: give less --cores
+busy:  the one processor that clients, director and nodes share; where it comes near 100 %%, it is the limit and not the
+       cluster: give less --cores
 HAS:   Table 13, kept of the 1,032 requests/s of one node
 LVS:   Table 6, of which HAS says that 12 nodes keep 65 %% of one that stands alone
-`, r.Dispatch, r.Schedule)
+`, r.Dispatch, r.Schedule, r.Work)
 	return err
 }
 

@@ -173,6 +173,16 @@ func TestRunsOfProgramsAreCounted(t *testing.T) {
 }
 
 func TestTheMachineIsBusy(t *testing.T) {
+	all, err := usage.Busy()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one, err := usage.Busy(0); err != nil || one <= 0 || one > all {
+		t.Errorf("processor 0 was busy for %v of %v, %v", one, all, err)
+	}
+	if _, err := usage.Busy(1 << 20); err == nil {
+		t.Error("a processor that is not there was busy")
+	}
 	before, err := usage.Busy()
 	if err != nil {
 		t.Fatal(err)
