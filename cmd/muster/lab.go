@@ -246,16 +246,10 @@ func labKeepVerb() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			const told = 3 // the file that it tells its starter by
-			syscall.CloseOnExec(told)
-			plan, err := standing.PlanFrom()
-			if err != nil {
-				return err
-			}
 			name, _ := c.Flags().GetString("name")
 			ctx, stop := signal.NotifyContext(context.WithoutCancel(c.Context()), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return standing.Keep(ctx, name, plan, os.NewFile(told, "starter"))
+			return standing.Keep(ctx, name)
 		},
 	}
 }

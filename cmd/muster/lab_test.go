@@ -30,7 +30,8 @@ func (b labBench) run(code int, args ...string) (out, errs string) {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
 	if got := cmd.ProcessState.ExitCode(); got != code {
-		b.t.Fatalf("muster lab %v: %v, want exit code %d\n%s%s", args, err, code, stdout.String(), stderr.String())
+		owner, _ := os.ReadFile("/run/muster-lab/" + b.name + "/log") // if there is one
+		b.t.Fatalf("muster lab %v: %v, want exit code %d\n%s%s%s", args, err, code, stdout.String(), stderr.String(), owner)
 	}
 	return stdout.String(), stderr.String()
 }

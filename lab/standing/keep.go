@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"time"
 
 	"muster/lab/testbed"
@@ -29,9 +29,18 @@ type word struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Keep builds a lab, starts it, and keeps it until the context ends or it is told to end it. What it is doing until the lab
-// stands it writes to the given place, for Start.
-func Keep(ctx context.Context, name string, plan testbed.Plan, to io.WriteCloser) error {
+// Keep builds the lab that Start has asked this process for, starts it, and keeps it until the context ends or it is told to
+// end it.
+func Keep(ctx context.Context, name string) error {
+	for _, fd := range []int{toldFile, lockFile} {
+		syscall.CloseOnExec(fd) // what it starts has nothing to do with them
+	}
+	to, lock := os.NewFile(toldFile, "starter"), os.NewFile(lockFile, "lock")
+	defer lock.Close()
+	plan, err := readPlan()
+	if err != nil {
+		return err
+	}
 	tell := json.NewEncoder(to)
 	// Whoever listens may have gone: the lab stands all the same.
 	plan.Progress = func(text string) { _ = tell.Encode(word{Doing: text}) }
@@ -39,7 +48,7 @@ func Keep(ctx context.Context, name string, plan testbed.Plan, to io.WriteCloser
 		_ = tell.Encode(word{Ready: true})
 		_ = to.Close()
 	}
-	err := keepUp(ctx, name, plan, begun)
+	err = keepUp(ctx, name, plan, begun)
 	if err != nil {
 		_ = tell.Encode(word{Error: err.Error()})
 	}
@@ -51,11 +60,6 @@ func keepUp(ctx context.Context, name string, plan testbed.Plan, begun func()) e
 	if err != nil {
 		return err
 	}
-	lock, err := p.take()
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
 	defer p.remove()
 	k := &keep{name: name, pid: os.Getpid(), since: time.Now()}
 	if k.lab, err = testbed.Up(ctx, plan); err != nil {
@@ -92,7 +96,7 @@ func (k *keep) serve(ctx context.Context, l net.Listener) error {
 		answer(w, struct{}{}, nil)
 		end()
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() {
 		late, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

@@ -47,39 +47,27 @@ func Find(name string) (*Lab, error) {
 	return &Lab{p, &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}, nil
 }
 
-// Start starts a process that keeps a lab, with the arguments given, and waits until the lab stands. The process is to call
-// Keep, with the plan of PlanFrom and its file 3. Doing is told what it does. If the context ends before that, so does the
-// lab.
+// Start starts a process that keeps a lab, by the arguments given, and waits until the lab stands. The process is to call
+// Keep. Doing is told what it does. If the context ends before that, so does the lab.
 func Start(ctx context.Context, name string, plan testbed.Plan, argv []string, doing func(string)) (*Lab, error) {
 	p, err := newPlace(name)
-	if err == nil {
-		err = p.make()
-	}
 	if err != nil {
 		return nil, err
 	}
-	log, err := os.Create(p.log())
+	sweep()
+	lock, err := p.take()
 	if err != nil {
-		return nil, fmt.Errorf("start lab %s: %w", name, err)
+		return nil, err
 	}
-	defer log.Close()
+	defer lock.Close()
 	from, to, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start lab %s: %w", name, err)
 	}
 	defer from.Close()
-	text, err := json.Marshal(plan)
-	if err != nil {
-		to.Close()
-		return nil, fmt.Errorf("start lab %s: %w", name, err)
-	}
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), planVariable+"="+string(text))
-	cmd.Dir = "/"
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, []*os.File{to}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it stays when the terminal goes
-	err = cmd.Start()
+	cmd, err := p.start(plan, argv, to, lock)
 	to.Close()
+	lock.Close()
 	if err != nil {
 		return nil, fmt.Errorf("start lab %s: %w", name, err)
 	}
@@ -105,10 +93,44 @@ func Start(ctx context.Context, name string, plan testbed.Plan, argv []string, d
 	}
 }
 
-const planVariable = "MUSTER_LAB_PLAN"
+// What a process that keeps a lab is given: where it tells how it gets on, the lock of the lab's place, and the plan.
+const (
+	toldFile     = 3
+	lockFile     = 4
+	planVariable = "MUSTER_LAB_PLAN"
+)
 
-// PlanFrom is the plan that Start has given this process.
-func PlanFrom() (plan testbed.Plan, err error) {
+func (p place) start(plan testbed.Plan, argv []string, to, lock *os.File) (*exec.Cmd, error) {
+	log, err := os.Create(p.log())
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	text, err := json.Marshal(plan)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), planVariable+"="+string(text))
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = log, log, []*os.File{to, lock}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it stays when the terminal goes
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	err = lock.Truncate(0)
+	if err == nil {
+		_, err = lock.WriteAt(fmt.Appendln(nil, cmd.Process.Pid), 0)
+	}
+	if err != nil {
+		_ = cmd.Process.Kill() // the error says more
+		_ = cmd.Wait()
+	}
+	return cmd, err
+}
+
+// readPlan reads the plan that Start has given this process.
+func readPlan() (plan testbed.Plan, err error) {
 	defer os.Unsetenv(planVariable)
 	if err := json.Unmarshal([]byte(os.Getenv(planVariable)), &plan); err != nil {
 		return plan, fmt.Errorf("read the plan of the lab from $%s: %w: this is only to be started by muster lab up", planVariable, err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,8 +16,8 @@ import (
 // Default is the name of a lab that was given none.
 const Default = "lab"
 
-// base is where standing labs are found.
-const base = "/run/muster-lab"
+// base is where standing labs are found; tests have another.
+var base = "/run/muster-lab"
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
@@ -44,27 +45,53 @@ var ErrNone = errors.New("there is no lab; start one: muster lab up")
 // ErrStands: a lab of that name stands already.
 var ErrStands = errors.New("it is up already: see it with muster lab status, end it with muster lab down, or name another with --name")
 
-// make makes the directory, if nothing stands there. Those of labs that were killed it removes.
-func (p place) make() error {
-	list, _ := os.ReadDir(base) // without it there is none
-	for _, e := range list {
-		old := place{e.Name()}
-		if _, err := os.Stat(old.lock()); err != nil {
-			continue // it may be about to stand
-		}
-		if held, err := old.held(); err == nil && !held {
-			old.remove()
+// takePatience is how long somebody else may hold the lock who only looks, or removes what was left.
+const takePatience = 500 * time.Millisecond
+
+// take makes the directory and takes its lock, if nothing stands there. The lock is the open file's: whoever inherits that
+// has it, too.
+func (p place) take() (*os.File, error) {
+	for until := time.Now().Add(takePatience); ; time.Sleep(5 * time.Millisecond) {
+		f, err := p.tryTake()
+		if f != nil || err != nil && !errors.Is(err, ErrStands) || time.Now().After(until) {
+			return f, err
 		}
 	}
+}
+
+func (p place) tryTake() (*os.File, error) {
 	if err := os.MkdirAll(p.dir(), 0o700); err != nil {
-		return fmt.Errorf("make a place for lab %s: %w", p.name, err)
+		return nil, fmt.Errorf("make a place for lab %s: %w", p.name, err)
 	}
-	held, err := p.held()
-	if err == nil && held {
-		err = ErrStands
+	f, err := os.OpenFile(p.lock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+		return nil, ErrStands
 	}
 	if err != nil {
-		return fmt.Errorf("lab %s: %w", p.name, err)
+		return nil, fmt.Errorf("lock lab %s: %w", p.name, err)
+	}
+	if err := p.hold(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lab %s: %w", p.name, err)
+	}
+	return f, nil
+}
+
+// hold locks the file, if it is still the one that others would open.
+func (p place) hold(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrStands
+	}
+	if err != nil {
+		return err
+	}
+	own, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if other, err := os.Stat(p.lock()); err != nil || !os.SameFile(own, other) {
+		return ErrStands // until it is tried again
 	}
 	return nil
 }
@@ -79,41 +106,30 @@ func (p place) held() (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return true, nil
 	}
 	return false, err
 }
 
-// remove removes the directory.
+// remove removes the directory. The caller has the lock.
 func (p place) remove() { _ = os.RemoveAll(p.dir()) } // what is still there, the next one finds
 
-// take takes the lock, until this process ends or the file is closed, and notes who has it.
-func (p place) take() (*os.File, error) {
-	if err := os.MkdirAll(p.dir(), 0o700); err != nil {
-		return nil, fmt.Errorf("make a place for lab %s: %w", p.name, err)
-	}
-	f, err := os.OpenFile(p.lock(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock lab %s: %w", p.name, err)
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrStands
+// sweep removes the directories of labs that were killed.
+func sweep() {
+	list, _ := os.ReadDir(base) // without it there is none
+	for _, e := range list {
+		p := place{e.Name()}
+		f, err := os.OpenFile(p.lock(), os.O_RDWR, 0)
+		if err != nil {
+			continue // it may be about to stand
 		}
-		return nil, fmt.Errorf("lock lab %s: %w", p.name, err)
-	}
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = fmt.Fprintln(f, os.Getpid())
-	}
-	if err != nil {
+		if p.hold(f) == nil {
+			p.remove()
+		}
 		f.Close()
-		return nil, fmt.Errorf("lock lab %s: %w", p.name, err)
 	}
-	return f, nil
 }
 
 // owner is the process that has the lock.

@@ -1,7 +1,11 @@
 package standing
 
 import (
+	"errors"
+	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"muster/lab/testbed"
@@ -34,5 +38,59 @@ func TestWhatCannotBeDone(t *testing.T) {
 		if err := test.action.do(t.Context(), l); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v: got %v, want %s", test.action, err, test.want)
 		}
+	}
+}
+
+func TestAPlaceHasOneOwner(t *testing.T) {
+	base = t.TempDir()
+	var owners, taken atomic.Int64
+	var all, sweepers sync.WaitGroup
+	done := make(chan struct{})
+	sweepers.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				sweep()
+			}
+		}
+	})
+	for range 4 {
+		all.Go(func() {
+			for range 50 {
+				p := place{"lab"}
+				f, err := p.take()
+				if errors.Is(err, ErrStands) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if owners.Add(1) != 1 {
+					t.Error("it has two owners")
+				}
+				if held, err := p.held(); err != nil || !held {
+					t.Errorf("held: %v, %v", held, err)
+				}
+				taken.Add(1)
+				owners.Add(-1)
+				if taken.Load()%2 == 0 { // every second one is killed
+					p.remove()
+				}
+				f.Close()
+			}
+		})
+	}
+	all.Wait()
+	close(done)
+	sweepers.Wait()
+	if taken.Load() == 0 {
+		t.Error("nobody got it")
+	}
+	sweep()
+	if left, err := os.ReadDir(base); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }

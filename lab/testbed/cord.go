@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // A cord is the switch's end of a cable. While the cable is slow, a relay stands between the port and the bridge:
@@ -256,8 +257,9 @@ func remove(h *netlink.Handle, name string) error {
 	if err == nil {
 		err = h.LinkDel(port)
 	}
-	if _, gone := errors.AsType[netlink.LinkNotFoundError](err); err != nil && !gone {
-		return fmt.Errorf("remove port %s: %w", name, err)
+	_, gone := errors.AsType[netlink.LinkNotFoundError](err)
+	if err == nil || gone || errors.Is(err, unix.ENODEV) { // the kernel removes it with the namespace of its other end
+		return nil
 	}
-	return nil
+	return fmt.Errorf("remove port %s: %w", name, err)
 }
