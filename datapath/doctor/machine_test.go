@@ -211,8 +211,10 @@ func TestATrafficNode(t *testing.T) {
 		only(t, found, Wrong, "muster node: does not run",
 			"ipv4/conf/all/arp_ignore: it is 0", "ipv4/conf/all/arp_announce: it is 0", "ipv4/conf/eth0/arp_ignore: it is 0", "ipv4/conf/eth0/arp_announce: it is 0",
 			"ipv4/conf/eth0/rp_filter: it is 1", "VIP 10.7.1.100 on lo: it is not there", "VIP fd07:1::100 on lo: it is not there",
-			"way back through 10.7.1.1: it is not there", "rule for the way back, pref 5201 to 10.7.1.1 ipproto tcp sport 8080 lookup 254: it is not there",
+			"way back through 10.7.1.1: it is not there", "rule for the way back, pref 5201 to 10.7.1.1 ipproto tcp lookup 254: it is not there",
 			"rule for the way back, pref 5202 from 10.7.1.21 ipproto tcp sport 8080 lookup 5200: it is not there",
+			"rule for the way back, pref 5204 from 10.7.1.21 ipproto tcp sport 1-65534 lookup 254: it is not there",
+			"rule for the way back, pref 5205 from 10.7.1.21 ipproto tcp lookup 5200: it is not there",
 			"eth0 tunnels: not unpacked", "application of service web6: nothing listens on TCP [fd07:1::100]:81", "application of service dns: nothing listens on UDP 10.7.1.100:53")
 		only(t, found, Warning, "eth0 tx-checksum-ip-generic: on")
 		hasAll(t, found, OK, "eth0: up, MTU 1500, 10.7.1.21 fd07:1::21", "MTU for VIP 10.7.1.100: packets of up to 1448 bytes", "application of service web: TCP 10.7.1.100:80 is listened on, by 0.0.0.0:80")
@@ -247,7 +249,7 @@ func TestATrafficNode(t *testing.T) {
 		found = node.examine(p)
 		only(t, found, Wrong)
 		only(t, found, Warning, "way from VIP 10.7.1.100: by eth0 and 10.7.1.1") // that is a director
-		hasAll(t, found, OK, "muster node: runs", "settings: 10 of 10", "eth0 tunnels: unpacked", "way from VIP fd07:1::100: by eth0 and fd07:1::fe")
+		hasAll(t, found, OK, "muster node: runs", "settings: 12 of 12", "eth0 tunnels: unpacked", "way from VIP fd07:1::100: by eth0 and fd07:1::fe")
 
 		node.ip("addr del 10.7.1.100/32 dev lo")
 		for _, f := range node.examine(p) {

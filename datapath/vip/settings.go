@@ -16,6 +16,8 @@ const (
 	prefPeer  = 5201 // so does what is said to a director
 	prefFrom  = 5202 // an application's answers go back through the director
 	prefAny   = 5203 // also those whose source is not chosen yet
+	prefRest  = 5204 // what other ports say goes as if there were no rules
+	prefNone  = 5205 // what has no port yet, or none any more, goes back, too: see returns
 	tableBase = 5200
 )
 
@@ -95,6 +97,11 @@ func (w Want) speaks(v6 bool) bool {
 }
 
 // returns are the rules that have answers go back through directors.
+//
+// When an ICMP error says how large packets on the path may be, Linux notes that with the route that it finds without asking
+// for ports (ip_rt_update_pmtu). A rule for a port alone would have it note that where the answers do not go, and the path's
+// MTU would never be learned. So the rule for the port is followed by one that takes all other ports back to the main table,
+// and one for what has no port.
 func (w Want) returns(list []Port, tables *tables) []netset.Setting {
 	var routes, rules []netset.Setting
 	for _, r := range w.Return {
@@ -102,7 +109,7 @@ func (w Want) returns(list []Port, tables *tables) []netset.Setting {
 		if i < 0 || slices.Contains(w.Addresses, r.Via) || slices.Contains(w.Answer, r.Via) {
 			continue // the port is missing, which is said elsewhere; or this machine is the director
 		}
-		route := netset.Route{Via: r.Via, Link: list[i].Name, Src: r.Addr.Addr()}
+		route := netset.Route{Via: w.gateway(r, list[i]), Link: list[i].Name, Src: r.Addr.Addr()}
 		route.Table = tables.of(route)
 		routes = append(routes, route)
 
@@ -117,13 +124,20 @@ func (w Want) returns(list []Port, tables *tables) []netset.Setting {
 		main.Table = unix.RT_TABLE_MAIN
 		for _, d := range w.Directors {
 			if d.Is6() == r.Via.Is6() {
-				main.Priority, main.To = prefPeer, d
+				main.Priority, main.To, main.Port = prefPeer, d, 0
 				rules = append(rules, main)
 			}
 		}
 		rule.Table = route.Table
 		rule.Priority, rule.From = prefFrom, r.Addr.Addr()
 		rules = append(rules, rule)
+		if rule.Port != 0 {
+			rest := rule
+			rest.Priority, rest.Port, rest.Last, rest.Table = prefRest, 1, 1<<16-2, unix.RT_TABLE_MAIN
+			none := rule
+			none.Priority, none.Port = prefNone, 0
+			rules = append(rules, rest, none)
+		}
 		if r.Proto != cluster.UDP {
 			continue
 		}
@@ -141,6 +155,17 @@ func (w Want) returns(list []Port, tables *tables) []netset.Setting {
 		return a.(netset.Rule).Priority - b.(netset.Rule).Priority
 	})
 	return append(routes, rules...)
+}
+
+// gateway is what an application's answers go back through: the VIP, which moves with the director's role, if the port is in
+// its network, and else the director's address there. The kernel takes no gateway that it knows at another port.
+func (w Want) gateway(r Return, p Port) netip.Addr {
+	for _, a := range append([]netip.Addr{r.Via}, w.Directors...) {
+		if a.Is6() == r.Via.Is6() && slices.ContainsFunc(p.Nets, func(n netip.Prefix) bool { return n.Contains(a) }) {
+			return a
+		}
+	}
+	return r.Via
 }
 
 // tables gives each route a table, the one that it had before if it is in the journal.

@@ -108,7 +108,8 @@ type Rule struct {
 	From     netip.Addr `json:"from"`     // the source; invalid: any, also one that has not been chosen yet
 	To       netip.Addr `json:"to"`       // the destination; invalid: any
 	Proto    int        `json:"proto"`    // of IP; 0: every one
-	Port     uint16     `json:"port"`     // the source's; 0: every one
+	Port     uint16     `json:"port"`     // the source's; 0: every one, and also what has none
+	Last     uint16     `json:"last"`     // of several ports that begin with Port, at most 65534; 0: Port alone
 	Table    int        `json:"table"`
 }
 
@@ -145,6 +146,9 @@ func (r Rule) words() string {
 	if r.Port != 0 {
 		fmt.Fprintf(&b, " sport %d", r.Port)
 	}
+	if r.Last != 0 {
+		fmt.Fprintf(&b, "-%d", r.Last)
+	}
 	fmt.Fprintf(&b, " lookup %d", r.Table)
 	return b.String()
 }
@@ -156,8 +160,17 @@ func (r Rule) valid() error {
 	if r.Family != 4 && r.Family != 6 || r.Priority <= 0 || r.Priority >= 32766 || r.Table <= 0 {
 		return errors.New("a rule without family, table or place among others")
 	}
+	if r.Last != 0 && (r.Port == 0 || r.Last <= r.Port || r.Last > mostPort) {
+		return errors.New("a rule for ports that do not follow each other")
+	}
 	return nil
 }
+
+// mostPort is the last port of several that the kernel takes in a rule.
+const mostPort = 1<<16 - 2
+
+// ports are the first and the last; 0 and 0 for all.
+func (r Rule) ports() (first, last uint16) { return r.Port, max(r.Port, r.Last) }
 
 func (r Rule) family() int {
 	if r.Family == 6 {
@@ -175,8 +188,8 @@ func (r Rule) netlink() *netlink.Rule {
 	if r.To.IsValid() {
 		n.Dst = host(r.To)
 	}
-	if r.Port != 0 {
-		n.Sport = netlink.NewRulePortRange(r.Port, r.Port)
+	if first, last := r.ports(); first != 0 {
+		n.Sport = netlink.NewRulePortRange(first, last)
 	}
 	return n
 }
@@ -197,15 +210,13 @@ func (r Rule) look() (was string, fine bool, err error) {
 func (r Rule) is(one netlink.Rule) bool {
 	from, fromFits := single(one.Src)
 	to, toFits := single(one.Dst)
-	var port uint16
+	first, last := r.ports()
+	var start, end uint16
 	if one.Sport != nil {
-		if one.Sport.Start != one.Sport.End {
-			return false
-		}
-		port = one.Sport.Start
+		start, end = one.Sport.Start, one.Sport.End
 	}
 	return fromFits && toFits && from == r.From && to == r.To &&
-		one.Priority == r.Priority && one.Table == r.Table && one.IPProto == r.Proto && port == r.Port &&
+		one.Priority == r.Priority && one.Table == r.Table && one.IPProto == r.Proto && start == first && end == last &&
 		one.Dport == nil && one.Mark == 0 && one.IifName == "" && one.OifName == "" && !one.Invert
 }
 

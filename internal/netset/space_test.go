@@ -129,6 +129,7 @@ var (
 		Rule{Priority: 5202, Family: 4, Proto: unix.IPPROTO_UDP, Port: 53, Table: 5200},
 		Rule{Priority: 5201, Family: 6, From: netip.MustParseAddr("fd07:1::21"), Proto: unix.IPPROTO_TCP, Port: 80, Table: 5200},
 		Rule{Priority: 5202, Family: 6, Proto: unix.IPPROTO_UDP, Port: 53, Table: 5200},
+		Rule{Priority: 5203, Family: 4, Proto: unix.IPPROTO_TCP, Port: 1, Last: 65534, Table: unix.RT_TABLE_MAIN},
 		Rule{Priority: 5203, Family: 6, From: v6, Table: unix.RT_TABLE_MAIN},
 		Rule{Priority: 5203, Family: 4, To: v4, Proto: unix.IPPROTO_TCP, Port: 80, Table: unix.RT_TABLE_MAIN},
 	}
