@@ -48,11 +48,12 @@ static __always_inline bool is_first(const struct packet *p)
 	return p->key.proto != IPPROTO_TCP || (p->tcp & (SYN | ACK | RST)) == SYN;
 }
 
-// Whether a packet of no flow gets any further. Returns 0, or NODES and what becomes of it.
+// Whether a packet of no flow is for this director, and gets any further. Returns 0, or NODES and what becomes of it.
 static __always_inline u32 admit(struct xdp_md *ctx, struct packet *p, const struct service *s)
 {
 	if (!is_ours(ctx, p))
 		return NODES + pass(0, R_PASSED);
+	count_service(s->id, p->len);
 	if (!is_sender(&p->key.src) || same(&p->key.src, &p->key.dst))
 		return NODES + drop(s->id, R_MALFORMED);
 	if (listed_out(p, s))

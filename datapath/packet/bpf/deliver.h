@@ -22,7 +22,10 @@ static __always_inline int direct(struct xdp_md *ctx, struct packet *p, const st
 	if (comes_from(ctx, w))
 		return drop(s->id, R_LOOP);
 	verdict = leave(ctx, p, w, 0, p->version == 4);
-	return verdict < 0 ? drop(s->id, R_FULL) : verdict;
+	if (verdict < 0)
+		return drop(s->id, R_FULL);
+	count_node(p->node, p->len);
+	return verdict;
 }
 
 // Sends the packet to the node. f is its flow, if that is known.
@@ -40,11 +43,13 @@ static __always_inline int deliver(struct xdp_md *ctx, struct packet *p, const s
 	w = bpf_map_lookup_elem(&ways, &node);
 	if (!n || !w || n->flags & N_GONE)
 		return drop(s->id, R_NO_NODE);
-	count_node(node, p->len);
+	p->node = node;
 	if (unlikely(p->part == FIRST))
 		note(p, node, s->front, s->id, 0);
-	if (n->flags & N_LOCAL)
+	if (unlikely(n->flags & N_LOCAL)) {
+		count_node(node, p->len);
 		return XDP_PASS;
+	}
 	if (!open_way(ctx, p, w, &n->addr, n->mtu, node, s->id, 0))
 		return drop(s->id, w->reason);
 	switch (s->dispatch) {

@@ -51,9 +51,11 @@ static __always_inline u32 node_of_packet(struct xdp_md *ctx, struct packet *p, 
 		*f = first_find(&p->key, p->number, copy) ? copy : NULL;
 		return NODES + (*f && copy->flags & F_REPLY ? reply(ctx, p, copy) : pass(0, R_PASSED));
 	}
-	count_service((*s)->id, p->len);
 	*f = unconfirmed_of(p, *s, copy);
-	return *f ? (*f)->node : begin(ctx, p, *s);
+	if (!*f)
+		return begin(ctx, p, *s);
+	count_service((*s)->id, p->len);
+	return (*f)->node;
 }
 
 SEC("xdp")

@@ -103,17 +103,19 @@ __noinline int first_put(const struct flow_key *key, u64 number, const struct fl
 	e = find_in(b, key, tag);
 	for (int i = 0; !e && i < TRIES; i++) {
 		u64 oldest = ~0ull;
-		u32 at = BUCKET;
+		u32 at = BUCKET, was = 0;
 
 		for (u32 k = 0; k < BUCKET; k++) {
-			u64 seen = b->first[k].tag ? b->first[k].seen : 0;
+			u32 old = b->first[k].tag;
+			u64 seen = old ? b->first[k].seen : 0;
 
-			if (seen < oldest) {
+			if (old != BUSY && seen < oldest) {
 				oldest = seen;
 				at = k;
+				was = old;
 			}
 		}
-		if (at < BUCKET && b->first[at].tag != BUSY && mark(&b->first[at], b->first[at].tag))
+		if (at < BUCKET && mark(&b->first[at], was))
 			e = &b->first[at];
 	}
 	if (!e)

@@ -24,7 +24,7 @@ static __always_inline void hear(const struct packet *p, struct flow *f)
 {
 	if (f->seen != p->now)
 		f->seen = p->now;
-	if (p->tcp & ACK && f->ack != p->ack)
+	if ((p->tcp & (ACK | RST)) == ACK && f->ack != p->ack)
 		f->ack = p->ack;
 }
 
@@ -101,7 +101,9 @@ static __noinline bool changes(const struct packet *p, const struct service *s, 
 // The same, where most packets are just one more.
 static __always_inline bool goes_on(const struct packet *p, const struct service *s, struct flow *f)
 {
-	if (*word_of(f) == WORD(s->id, ESTABLISHED, F_COUNTED) && p->key.proto == IPPROTO_TCP && !(p->tcp & (SYN | FIN | RST))) {
+	bool tcp = p->key.proto == IPPROTO_TCP;
+
+	if (*word_of(f) == WORD(s->id, ESTABLISHED, F_COUNTED) && (tcp ? !(p->tcp & (SYN | FIN | RST)) : !idle(p, f, s->udp))) {
 		hear(p, f);
 		return true;
 	}

@@ -14,12 +14,12 @@
 static __noinline u32 node_of_fragment(struct xdp_md *ctx, struct packet *p, struct service **s)
 {
 	struct datagram_key k = datagram_key(p);
-	struct datagram *d;
+	struct datagram *own, *d;
 	struct node *n;
 	u32 node = NODES, why;
 
 	p->now = now();
-	d = fresh(p, &k);
+	d = own = fresh(p, &k);
 	if (!d) {
 		k.id = 0;
 		k.newest = 1;
@@ -27,19 +27,23 @@ static __noinline u32 node_of_fragment(struct xdp_md *ctx, struct packet *p, str
 	}
 	if (d && d->flags & F_REPLY) {
 		count(d->service, R_FRAGMENT);
-		note(p, d->node, d->front, d->service, F_REPLY);
+		if (!own)
+			note(p, d->node, d->front, d->service, F_REPLY);
 		return NODES + back(ctx, p, d->node, d->front, d->service);
 	}
 	*s = d ? service_at(p, d->front) : service_of_whole(p);
 	if (!*s)
 		return NODES + pass(0, R_PASSED);
-	count_service((*s)->id, p->len);
 	if (d && d->service == (*s)->id) {
+		count_service((*s)->id, p->len);
 		node = d->node;
 		n = bpf_map_lookup_elem(&nodes, &node);
-		if (!n || n->flags & N_GONE)
+		if (!n || n->flags & N_GONE) {
 			node = NODES;
+			own = NULL;
+		}
 	} else {
+		own = NULL;
 		why = admit(ctx, p, *s);
 		if (why)
 			return why;
@@ -48,7 +52,10 @@ static __noinline u32 node_of_fragment(struct xdp_md *ctx, struct packet *p, str
 		node = choose(p, *s);
 	if (node >= NODES)
 		return NODES + drop((*s)->id, R_NO_NODE);
-	note(p, node, (*s)->front, (*s)->id, 0);
+	if (own)
+		own->seen = p->now;
+	else
+		note(p, node, (*s)->front, (*s)->id, 0);
 	count((*s)->id, R_FRAGMENT);
 	return node;
 }

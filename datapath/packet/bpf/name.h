@@ -83,19 +83,22 @@ static __always_inline void write_back(const struct flow_key *key, const struct 
 // the node could not tell them apart. Says 0, or why not.
 static __noinline u32 take_name(const struct packet *p, const struct flow *f)
 {
-	struct flow copy = {}, *old;
+	struct flow copy = {}, *kept, *old;
 	struct flow_key other;
 	struct name n;
 
 	if (!name_of(p, f, &n))
 		return R_NO_NODE;
-	old = either(&n.key, &copy);
+	kept = old = bpf_map_lookup_elem(&flows, &n.key);
+	if (!old && first_find(&n.key, number_of_flow(&n.key), &copy))
+		old = &copy;
 	if (old && old->front != f->front && flow_key_of(&n.key, old, &other)) {
 		old = either(&other, &copy);
 		if (old && old->state != CLOSED)
 			return R_CONFLICT;
 	}
-	bpf_map_delete_elem(&flows, &n.key); // of a flow that is over
+	if (kept) // by a flow that is over
+		bpf_map_delete_elem(&flows, &n.key);
 	return first_put(&n.key, number_of_flow(&n.key), &n.flow) ? 0 : R_FULL;
 }
 

@@ -147,7 +147,10 @@ static __noinline int translate(struct xdp_md *ctx, struct packet *p, const stru
 	if (!rename(ctx, p, &p->key.dst, &n->addr, port_at(n, p), false))
 		return drop(s->id, R_MALFORMED);
 	verdict = leave(ctx, p, w, 0, p->version == 4);
-	return verdict < 0 ? drop(s->id, R_FULL) : verdict;
+	if (verdict < 0)
+		return drop(s->id, R_FULL);
+	count_node(p->node, p->len);
+	return verdict;
 }
 
 // What a reply means for its flow. The flow's own record hears of it once a second, which is enough to keep it.

@@ -48,7 +48,8 @@ struct packet {
 	u8 tcp;  // flags
 	u8 next; // protocol as every part of the datagram gives it; key.proto is that behind extension headers
 	u8 tos, ttl;
-	u8 any; // it is its service's by a front of every port
+	u8 any;   // it is its service's by a front of every port
+	u32 node; // that it goes to: its place
 };
 
 enum parsed {
@@ -208,6 +209,8 @@ static __always_inline int parse6(struct packet *p, struct ipv6hdr *ip, void *en
 	p->version = 6;
 	__builtin_memcpy(&p->key.src, &ip->saddr, sizeof(struct addr));
 	__builtin_memcpy(&p->key.dst, &ip->daddr, sizeof(struct addr));
+	if (unlikely(is_four(&p->key.src) || is_four(&p->key.dst)))
+		return FOREIGN; // they do not travel (RFC 4038 3), and would be taken for IPv4's
 	p->key.proto = p->next = ip->nexthdr;
 	p->len = bpf_ntohs(ip->payload_len) + sizeof(*ip);
 	p->tos = bpf_ntohs(*(__be16 *)ip) >> 4;

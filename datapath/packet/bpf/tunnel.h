@@ -58,7 +58,7 @@ static __noinline int tunnel(struct xdp_md *ctx, struct packet *p, const struct 
 	bool four = is_four(&n->addr), gue = s->dispatch == GUE;
 	u32 mine = gue ? sizeof(struct udphdr) + sizeof(struct gue) : 0;
 	u32 room = (four ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + mine;
-	u32 hash, l2 = w->vlan ? sizeof(struct ethhdr) + sizeof(struct vlan_tag) : sizeof(struct ethhdr);
+	u32 hash = 0, l2 = w->vlan ? sizeof(struct ethhdr) + sizeof(struct vlan_tag) : sizeof(struct ethhdr);
 	u8 proto = gue ? IPPROTO_UDP : p->version == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
 	void *at, *end;
 	int verdict, padding;
@@ -66,7 +66,7 @@ static __noinline int tunnel(struct xdp_md *ctx, struct packet *p, const struct 
 	if (is_none(&w->from))
 		return drop(s->id, R_NO_ROUTE); // it leads out of a port that has no address
 	if (p->len + room > w->mtu)
-		return too_big(ctx, p, s->id, &p->key.dst, w->mtu - room);
+		return too_big(ctx, p, s->id, &p->key.dst, w->mtu > room ? w->mtu - room : 0);
 	if (p->ttl <= 1)
 		return too_old(ctx, p, s->id, &p->key.dst);
 	if (!age(ctx, p))
@@ -74,7 +74,8 @@ static __noinline int tunnel(struct xdp_md *ctx, struct packet *p, const struct 
 	padding = (int)(end_of(ctx) - data_of(ctx)) - (int)(p->l3 + p->len);
 	if (unlikely(padding > 0) && bpf_xdp_adjust_tail(ctx, -padding)) // the frame is not a short one any more
 		return drop(s->id, R_FULL);
-	hash = number_with_port(&p->key.src, p->part == ALL ? p->key.sport : 0); // parts of one datagram stay together
+	if (gue || !four)
+		hash = number_with_port(&p->key.src, p->part == ALL ? p->key.sport : 0); // parts of one datagram stay together
 	verdict = leave(ctx, p, w, room, four);
 	if (verdict < 0)
 		return drop(s->id, R_FULL);
@@ -120,5 +121,6 @@ static __noinline int tunnel(struct xdp_md *ctx, struct packet *p, const struct 
 	}
 	if (gue)
 		write_gue(at, p, s, hash, mine + p->len);
+	count_node(p->node, p->len);
 	return verdict;
 }

@@ -11,15 +11,30 @@
 #define KEPT (SECOND / 4)        // how long an answer is good for
 #define KEPT_WITHOUT (SECOND / 50) // and one that says that there is no way
 
+#define EINVAL 22
 #define AF_INET 2
 #define AF_INET6 10
+
+static __always_inline long look_up(struct xdp_md *ctx, struct bpf_fib_lookup *q, u32 ifindex, const struct addr *to, u32 flags)
+{
+	bool four = is_four(to);
+
+	*q = (struct bpf_fib_lookup){.ifindex = ifindex, .tot_len = 1}; // without a length no MTU is given
+	q->family = four ? AF_INET : AF_INET6;
+	if (four)
+		q->ipv4_dst = to->w[3];
+	else
+		__builtin_memcpy(q->ipv6_dst, to, sizeof(q->ipv6_dst));
+	return bpf_fib_lookup(ctx, q, sizeof(*q), flags);
+}
 
 // Asks the kernel for the way to an address that a packet from this port shall go.
 static __noinline void ask(struct xdp_md *ctx, struct packet *p, struct way *w, const struct addr *to, u32 mtu)
 {
 	struct vlan_key tag = {.ifindex = ctx->ingress_ifindex, .vlan = p->vlan};
-	struct bpf_fib_lookup q = {.ifindex = tag.ifindex, .tot_len = 1}; // a length, or no MTU is given
 	u32 *interface = bpf_map_lookup_elem(&vlans, &tag);
+	u32 from = interface ? *interface : tag.ifindex;
+	struct bpf_fib_lookup q;
 	bool four = is_four(to);
 	struct port *port;
 	long said;
@@ -27,18 +42,12 @@ static __noinline void ask(struct xdp_md *ctx, struct packet *p, struct way *w, 
 	if (is_none(to)) { // a node that is none yet, or no more
 		w->ifindex = 0;
 		w->reason = R_NO_NODE;
+		w->said = 0;
 		return;
 	}
-	if (interface)
-		q.ifindex = *interface;
-	q.family = four ? AF_INET : AF_INET6;
-	if (four)
-		q.ipv4_dst = to->w[3];
-	else
-		__builtin_memcpy(q.ipv6_dst, to, sizeof(q.ipv6_dst));
-	said = bpf_fib_lookup(ctx, &q, sizeof(q), BPF_FIB_LOOKUP_SRC);
-	if (said == -22) // EINVAL: Linux before 6.7 gives no source
-		said = bpf_fib_lookup(ctx, &q, sizeof(q), 0);
+	said = look_up(ctx, &q, from, to, BPF_FIB_LOOKUP_SRC);
+	if (said == -EINVAL || said == BPF_FIB_LKUP_RET_NO_SRC_ADDR) // Linux before 6.7; or a port without an address
+		said = look_up(ctx, &q, from, to, 0);
 
 	w->until = 0; // what follows is of no use until it is complete
 	w->to = *to;
