@@ -32,22 +32,29 @@ func (r *PacketResult) Table(w io.Writer) error {
 	return err
 }
 
-// Plot draws the figures.
+// Plot draws the figures: of known flows, and of new ones.
 func (r *PacketResult) Plot(file string) error {
-	var groups []string
-	var known, fresh plot.Series
-	known.Name, fresh.Name = "known flow", "new flow"
-	for _, d := range r.Detail {
-		groups = append(groups, d.Kind+" "+d.Family)
-		known.Y, fresh.Y = append(known.Y, d.Known), append(fresh.Y, d.New)
+	panel := func(what string, goal float64, figure func(PacketDetail) float64) plot.Panel {
+		p := plot.Panel{Title: fmt.Sprintf("A packet of a %s flow (goal: %.0f ns)", what, goal), Y: "ns"}
+		for _, family := range []string{"ipv4", "ipv6"} {
+			s := plot.Series{Name: family}
+			for _, d := range r.Detail {
+				if d.Family == family {
+					s.Y = append(s.Y, figure(d))
+				}
+				if d.Family == family && family == "ipv4" {
+					p.Groups = append(p.Groups, d.Kind)
+				}
+			}
+			p.Series = append(p.Series, s)
+		}
+		return p
 	}
-	half := len(groups) / 2
-	panel := func(from, to int) plot.Panel {
-		k, f := known, fresh
-		k.Y, f.Y = k.Y[from:to], f.Y[from:to]
-		return plot.Panel{Title: "A packet in the kernel", Y: "ns", Groups: groups[from:to], Series: []plot.Series{k, f}}
-	}
-	return plot.Write(file, panel(0, half), panel(half, len(groups)))
+	return plot.Write(
+		file,
+		panel("known", r.Goals.Known, func(d PacketDetail) float64 { return d.Known }),
+		panel("new", r.Goals.New, func(d PacketDetail) float64 { return d.New }),
+	)
 }
 
 // release is the kernel's version.
