@@ -394,6 +394,29 @@ func TestConnectionsOfANodeThatIsGoneAreResetAtOnce(t *testing.T) {
 	}
 }
 
+// A client that waits for its answer has nothing to say by itself, and would wait for ever.
+func TestAClientThatOnlyWaitsIsAskedToMove(t *testing.T) {
+	w := newWorld(t, Move)
+	a, b := w.dial(t), w.dial(t)
+	nodeOf := map[string]string{}
+	until(t, "both are known", func() bool {
+		for flow := range w.f.Flows {
+			nodeOf[flow.Client.String()] = flow.Node
+		}
+		return len(nodeOf) == 2
+	})
+	if nodeOf[a.LocalAddr().String()] != "t1" {
+		a, b = b, a
+	}
+	gone := tableOf("rr", "10.7.1.11", "10.7.2.11")
+	gone.Shares[0].Gone, gone.Shares[0].Weight, gone.Shares[0].State = true, 0, cluster.Out
+	fine(t, w.f.SetTable("web", gone))
+	if _, err := a.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got %v, want the reset of the node that it was moved to", err)
+	}
+	say(t, b)
+}
+
 func TestAChangeOfTheServicesLeavesConnectionsAlone(t *testing.T) {
 	w := newWorld(t, Move)
 	a, b := w.dial(t), w.dial(t)
@@ -462,7 +485,7 @@ func TestAResetIsWhole(t *testing.T) {
 		{"10.7.1.100:80", "10.7.9.2:40000"}, {"[fd07:1::100]:80", "[fd07:9::2]:40000"},
 	} {
 		from, to := netip.MustParseAddrPort(test.from), netip.MustParseAddrPort(test.to)
-		b := appendReset(nil, from, to, 0xfffffffe)
+		b := appendSegment(nil, from, to, 0xfffffffe, flagRST)
 		kind := gopacket.Decoder(layers.LayerTypeIPv4)
 		if from.Addr().Is6() {
 			kind = layers.LayerTypeIPv6

@@ -69,7 +69,9 @@ func BenchmarkReset(b *testing.B) {
 		f, _ := full(b)
 		work := newTodo()
 		for place := range uint32(1) {
-			work.gone[place] = true
+			work.gone[place] = 1
+			setFlag(&f.nodes[place].wire, directorNodeFlagN_GONE, true)
+			f.nodes[place].service.Lost = Reset
 		}
 		b.StartTimer()
 		began := time.Now()

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A resetter sends TCP resets in the name of others.
+// A resetter sends TCP resets in the name of others, and asks whether who should get one still listens.
 type resetter struct{ four, six int }
 
 func newResetter() (*resetter, error) {
@@ -42,7 +42,16 @@ func (r *resetter) close() {
 
 // send sends a reset. seq is what the receiver expects next: nothing else is heeded (RFC 5961 3).
 func (r *resetter) send(from, to netip.AddrPort, seq uint32) error {
-	p := appendReset(nil, from, to, seq)
+	return r.write(appendSegment(nil, from, to, seq, flagRST), to)
+}
+
+// ask has the receiver say something: to what it has had already it answers with what it expects next (RFC 9293 3.10.7.4).
+// TCP's own keep-alive asks like this (RFC 9293 3.8.4).
+func (r *resetter) ask(from, to netip.AddrPort, next uint32) error {
+	return r.write(appendSegment(nil, from, to, next-1, flagACK), to)
+}
+
+func (r *resetter) write(p []byte, to netip.AddrPort) error {
 	if to.Addr().Is4() {
 		return unix.Sendto(r.four, p, 0, &unix.SockaddrInet4{Addr: to.Addr().As4()})
 	}
@@ -52,11 +61,12 @@ func (r *resetter) send(from, to netip.AddrPort, seq uint32) error {
 const (
 	ttl      = 64
 	flagRST  = 0x04
+	flagACK  = 0x10
 	tcpBytes = 20
 )
 
-// appendReset appends a whole packet: IP header, TCP header.
-func appendReset(b []byte, from, to netip.AddrPort, seq uint32) []byte {
+// appendSegment appends a whole packet without content: IP header, TCP header.
+func appendSegment(b []byte, from, to netip.AddrPort, seq uint32, flags byte) []byte {
 	src, dst := from.Addr().AsSlice(), to.Addr().AsSlice()
 	if to.Addr().Is4() {
 		b = append(b, 0x45, 0, 0, 20+tcpBytes, 0, 0, 0, 0, ttl, unix.IPPROTO_TCP, 0, 0) // the kernel fills the rest in
@@ -68,7 +78,7 @@ func appendReset(b []byte, from, to netip.AddrPort, seq uint32) []byte {
 	b = binary.BigEndian.AppendUint16(b, from.Port())
 	b = binary.BigEndian.AppendUint16(b, to.Port())
 	b = binary.BigEndian.AppendUint32(b, seq)
-	b = append(b, 0, 0, 0, 0, tcpBytes/4<<4, flagRST, 0, 0, 0, 0, 0, 0)
+	b = append(b, 0, 0, 0, 0, tcpBytes/4<<4, flags, 0, 0, 0, 0, 0, 0)
 	// The pseudo-header (RFC 9293 3.1, RFC 8200 8.1) sums up to the same in both families.
 	sum := onesSum(0, src)
 	sum = onesSum(sum, dst)

@@ -182,11 +182,14 @@ func (f *Forwarder) describe(n *node, gone bool, limit uint32) error {
 	w.Limit = limit
 	setFlag(&w, directorNodeFlagN_GONE, gone)
 	setFlag(&w, directorNodeFlagN_LOCAL, f.own[n.at.Addr()])
-	if gone && !n.has(directorNodeFlagN_GONE) && n.service.Lost == Reset {
-		f.todo.gone[n.place] = true
-		f.kick(f.purge)
+	news := gone && !n.has(directorNodeFlagN_GONE)
+	if err := f.write(n, w); err != nil {
+		return err
 	}
-	return f.write(n, w)
+	if news {
+		f.tellClients(n)
+	}
+	return nil
 }
 
 // write makes a node what it is to be.
