@@ -44,7 +44,7 @@ func (s *Stage) dispatchedTo(ctx context.Context, name string, at netip.AddrPort
 	if err != nil {
 		return err
 	}
-	all := requests(s.docs.Files[:len(s.docs.Files)-1]...)
+	all := requests(s.docs.Files[:smallDocuments]...)
 	length := time.Second
 	if s.cfg.Short {
 		length /= 2
