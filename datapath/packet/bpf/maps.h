@@ -22,12 +22,13 @@
 MAP(services, BPF_MAP_TYPE_HASH, struct front, struct service, 2 * FRONTS);
 MAP(fronts, BPF_MAP_TYPE_ARRAY, u32, struct entrance, FRONTS); // by place
 MAP(nodes, BPF_MAP_TYPE_ARRAY, u32, struct node, NODES);
-MAP(ways, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct way, NODES);          // by node
+MAP(ways, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct way, NODES);            // by node
 MAP(client_ways, BPF_MAP_TYPE_PERCPU_ARRAY, u32, struct way, WAYS_BACK); // nat: by hash of the client's address
 
 // Established flows, and what is not yet known to be more than a first packet: a flood of the latter only pushes out its
 // own kind.
 MAP(flows, BPF_MAP_TYPE_LRU_HASH, struct flow_key, struct flow, 262144);
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 16384);
@@ -35,6 +36,7 @@ struct {
 	__type(key, u32);
 	__type(value, struct bucket);
 } unconfirmed SEC(".maps");
+
 MAP(datagrams, BPF_MAP_TYPE_LRU_HASH, struct datagram_key, struct datagram, 8192);
 
 struct inner_table {

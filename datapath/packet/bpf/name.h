@@ -86,11 +86,13 @@ static __noinline u32 take_name(const struct packet *p, const struct flow *f)
 	struct flow copy = {}, *kept, *old;
 	struct flow_key other;
 	struct name n;
+	u64 number;
 
 	if (!name_of(p, f, &n))
 		return R_NO_NODE;
+	number = number_of_flow(&n.key);
 	kept = old = bpf_map_lookup_elem(&flows, &n.key);
-	if (!old && first_find(&n.key, number_of_flow(&n.key), &copy))
+	if (!old && first_find(&n.key, number, &copy))
 		old = &copy;
 	if (old && old->front != f->front && flow_key_of(&n.key, old, &other)) {
 		old = either(&other, &copy);
@@ -99,7 +101,7 @@ static __noinline u32 take_name(const struct packet *p, const struct flow *f)
 	}
 	if (kept) // by a flow that is over
 		bpf_map_delete_elem(&flows, &n.key);
-	return first_put(&n.key, number_of_flow(&n.key), &n.flow) ? 0 : R_FULL;
+	return first_put(&n.key, number, &n.flow) ? 0 : R_FULL;
 }
 
 // Keeps it for a flow that is established.

@@ -1,18 +1,18 @@
 //go:build ignore
 
-// What the kernel's program and user space tell each other: the keys and values of the maps. types.go has the Go side,
-// made from this by bpf2go. A change here is a change of `LAYOUT`: flows that were pinned under another one are copied.
+// What the kernel's program and user space tell each other: the keys and values of the maps. director_bpfel.go has the Go
+// side, made from this by bpf2go. A change here is a change of `LAYOUT`: flows that were pinned under another one are copied.
 
 #pragma once
 
 #define LAYOUT 1
 
-#define SLOTS 65537   // of a share table at most (Maglev 3.4: a prime, 100 times the nodes and more)
-#define MEMBERS 4096  // nodes of a pool at most
-#define SERVICES 1024 // as config/ allows; place 0 stands for no service
-#define FRONTS 16384  // addresses and ports of all services
-#define NODES 16384   // nodes of all pools
-#define WAYS_BACK 4096 // to clients, nat: a power of two
+#define SLOTS 65537    // of a share table at most (Maglev 3.4: a prime, 100 times the nodes and more)
+#define MEMBERS 4096   // nodes of a pool at most; a power of two
+#define SERVICES 1024  // as config/ allows; place 0 stands for no service
+#define FRONTS 16384   // addresses and ports of all services
+#define NODES 16384    // nodes of all pools
+#define WAYS_BACK 4096 // to clients, nat; a power of two
 #define KNOWN_PORTS 16 // a power of two
 
 typedef __u8 u8;
@@ -101,9 +101,9 @@ enum flow_state {
 };
 
 enum flow_flag {
-	F_REPLY = 1,   // the key is what the node sends to the client; `front` is what it is rewritten to
-	F_COUNTED = 2, // node_live.active counts it: it is established
-	F_FIN = 4,     // the client has sent its FIN
+	F_REPLY = 1,    // the key is what the node sends to the client; `front` is what it is rewritten to
+	F_COUNTED = 2,  // node_live.active counts it: it is established
+	F_FIN = 4,      // the client has sent its FIN
 	F_NODE_FIN = 8, // nat: so has the node
 };
 
@@ -141,7 +141,7 @@ enum node_flag {
 	N_LOCAL = 2, // it is this machine: the kernel takes the packet
 };
 
-// A node in one pool of one service, written by user space.
+// A node in one pool of one service, written by user space; the program lowers mtu when a router on the way says so.
 struct node {
 	struct addr addr; // where it is sent to: next hop (dr), outer destination (tunnel), new destination (nat)
 	__be16 port;      // nat: the application's; 0: the port stays, as it does for a front of every port
@@ -213,10 +213,10 @@ enum reason {
 	R_MALFORMED,    // dropped: lengths that contradict each other, a header cut short
 	R_STRANGE,      // left to the kernel: more extension headers or tags than are read here
 	R_CONFLICT,     // dropped: nat would give two flows of a client one name at the node
-	R_FULL,         // dropped: a map has no room
+	R_FULL,         // dropped: a map has no room, or the frame
 	R_GONE_MOVED,   // went to another node, its own being gone
 	R_GONE_RESET,   // answered by a reset, its node being gone
-	R_UNKNOWN_RESET,// answered by a reset: TCP of no known flow
+	R_UNKNOWN_RESET, // answered by a reset: TCP of no known flow; or dropped, if it is a reset itself, or in parts
 	R_ICMP_ERROR,   // an ICMP error that went to its flow's node
 	R_FRAGMENT,     // a later fragment that went to its datagram's node
 	R_TTL,          // dropped, and the client told by ICMP: its time to live ended here (tunnel, nat)
