@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -136,18 +137,8 @@ func nodeLost(ctx context.Context, s *Stage) error {
 	if err := s.warm(ctx, s.targets()); err != nil {
 		return err
 	}
-	// Flows that move are those of clients that speak: one that only waits for its node would not notice.
-	small := requests(s.docs.Files[:smallDocuments]...)
-	moving := s.shape.offer[1].both(webPort)
-	for _, cfg := range []load.Config{{Connections: 8, Rate: 100}, {Connections: 8, Rate: movingRate, Close: true}} {
-		cfg.Targets, cfg.Requests = moving, small
-		name := "moving, " + kept
-		if cfg.Close {
-			name = "moving, " + fresh
-		}
-		if err := s.clients.ask(ctx, name, cfg); err != nil {
-			return err
-		}
+	if err := s.movingCrowd(ctx); err != nil {
+		return err
 	}
 	if err := s.pass(ctx, time.Second); err != nil {
 		return err
@@ -169,9 +160,9 @@ func nodeLost(ctx context.Context, s *Stage) error {
 	seen := s.part("the plug of " + lost + " is pulled")
 	s.nothingHangs(seen, "when a node is lost")
 	s.must(seen.Only(unmade...) == 0, "no new connection fails", "%s", seen.quote())
-	held := s.held(seen, fresh) + s.held(seen, "moving, "+fresh)
+	held := s.held(seen, fresh) + s.held(seen, moving+fresh)
 	s.figure("held_up", float64(held))
-	slowest := max(s.slowest(seen, fresh), s.slowest(seen, "moving, "+fresh))
+	slowest := max(s.slowest(seen, fresh), s.slowest(seen, moving+fresh))
 	s.must(slowest < retried, "a new connection takes no longer than the client's first SYN retry", "the slowest took %.0f ms", ms(slowest))
 	s.oneNodes(seen, flows+keptConnections, lost)
 	if err := s.pass(ctx, time.Second); err != nil {
@@ -179,8 +170,8 @@ func nodeLost(ctx context.Context, s *Stage) error {
 	}
 	seen = s.part("without " + lost)
 	s.unharmed(seen, "once the node is known to be lost")
-	moved := seen.By["moving, "+kept].ClientGap
-	s.must(moved < 2*time.Second, "who speaks on a moved flow is told, by then, that it is no more", "the longest that one of them has waited is %.0f ms", ms(moved))
+	moved := seen.By[moving+kept].ClientGap
+	s.must(moved < 2*time.Second, "whose flow has moved knows, by then, that it is no more", "the longest that one of them has waited is %.0f ms", ms(moved))
 	m := s.Machine(lost)
 	if err := m.On(ctx); err != nil {
 		return err
@@ -197,8 +188,24 @@ func nodeLost(ctx context.Context, s *Stage) error {
 // keptConnections are those that a node can get between the director's count and what is done to it.
 const keptConnections = 16
 
-// movingRate is new connections a second to the service whose flows move.
-const movingRate = 40
+// moving is how askers of the service begin whose flows move.
+const moving = "moving, "
+
+// movingCrowd is half the usual crowd, for the service whose flows move.
+func (s *Stage) movingCrowd(ctx context.Context) error {
+	small := requests(s.docs.Files[:smallDocuments]...)
+	large := requests(s.docs.Files[len(s.docs.Files)-1])
+	var errs []error
+	for name, cfg := range map[string]load.Config{
+		kept:  {Requests: small, Connections: 8, Rate: keptRate / 2},
+		fresh: {Requests: small, Connections: 8, Rate: freshRate / 2, Close: true},
+		slow:  {Requests: large, Connections: 8, ReadRate: s.slowRate(), Close: true}, // these say nothing while they wait
+	} {
+		cfg.Targets = s.shape.offer[1].both(webPort)
+		errs = append(errs, s.clients.ask(ctx, moving+name, cfg))
+	}
+	return errors.Join(errs...)
+}
 
 // held are the answers to one asker that took so long that a first packet must have been lost.
 func (s *Stage) held(seen *Seen, asker string) (n int64) {

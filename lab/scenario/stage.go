@@ -66,15 +66,19 @@ const (
 func (s *Stage) crowd(ctx context.Context, targets []netip.AddrPort) error {
 	small := requests(s.docs.Files[:smallDocuments]...)
 	large := requests(s.docs.Files[len(s.docs.Files)-1])
-	rate := slowRate
-	if s.cfg.Short {
-		rate *= 2
-	}
 	return errors.Join(
 		s.clients.ask(ctx, kept, load.Config{Targets: targets, Requests: small, Connections: 16, Rate: keptRate, Seed: 1}),
 		s.clients.ask(ctx, fresh, load.Config{Targets: targets, Requests: small, Connections: 16, Rate: freshRate, Close: true, Seed: 2}),
-		s.clients.ask(ctx, slow, load.Config{Targets: targets, Requests: large, Connections: 8, ReadRate: rate, Close: true}),
+		s.clients.ask(ctx, slow, load.Config{Targets: targets, Requests: large, Connections: 8, ReadRate: s.slowRate(), Close: true}),
 	)
+}
+
+// slowRate is bytes a second of each slow download: a short run has shorter ones.
+func (s *Stage) slowRate() int {
+	if s.cfg.Short {
+		return 2 * slowRate
+	}
+	return slowRate
 }
 
 // The usual askers.
