@@ -115,7 +115,7 @@ func datagrams(ctx context.Context, s *Stage) error {
 	}
 	_ = all.Wait() // they return nothing
 	s.must(len(missed) == 0, "a lost node's clients are answered by another on a later try", "%v %v", moved, missed)
-	if err := s.noticed(ctx, lost, cluster.Out); err != nil {
+	if _, err := s.until(ctx, lost, cluster.Out); err != nil {
 		return err
 	}
 	return s.eachFront(func(name string, vip, _ netip.Addr, _ string) error {
