@@ -25,8 +25,12 @@ func (f *Forwarder) listen(ctx context.Context) error {
 	defer stop()
 	var record ringbuf.Record
 	asked := map[netip.Addr]time.Time{}
+	patience := time.Second
+	if f.cfg.Happened != nil {
+		patience = 100 * time.Millisecond // for what user space has ended
+	}
 	for {
-		r.SetDeadline(time.Now().Add(100 * time.Millisecond)) // for what user space has ended
+		r.SetDeadline(time.Now().Add(patience))
 		err := r.ReadInto(&record)
 		var list []Event
 		for err == nil {

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	sweepEvery = 50 * time.Millisecond
-	sweepSteps = 200 // a full map takes so many: ten seconds
+	sweepEvery = 100 * time.Millisecond // waking up is most of what an idle director costs
+	sweepSteps = 100                    // a full map takes so many: ten seconds
 )
 
 // A broom goes through a map of flows, some at a time.
@@ -83,15 +83,13 @@ func (f *Forwarder) sweep(ctx context.Context) error {
 	f.beginSweep(brooms, t)
 	at := 0
 	var rest time.Time
-	for ticks := 0; ; ticks++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-step.C:
 		}
-		if ticks%2 == 0 {
-			f.keepLive()
-		}
+		f.keepLive()
 		if time.Now().Before(rest) {
 			continue
 		}
