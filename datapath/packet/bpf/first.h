@@ -66,8 +66,8 @@ static __always_inline struct first *find_in(struct bucket *b, const struct flow
 	return NULL;
 }
 
-// Finds a flow, and copies it. `number` is the key's.
-__noinline int first_find(const struct flow_key *key, u64 number, struct flow *f)
+// Finds a flow, and copies it. `number` is the key's. See first_find.
+__noinline int first_copy(const struct flow_key *key, u64 number, struct flow *f)
 {
 	u32 tag = tag_of(number);
 	struct bucket *b;
@@ -86,6 +86,22 @@ __noinline int first_find(const struct flow_key *key, u64 number, struct flow *f
 	};
 	give(e, tag);
 	return true;
+}
+
+// Most keys are not there, and their bucket's tags say so.
+static __always_inline bool first_find(const struct flow_key *key, u64 number, struct flow *f)
+{
+	struct bucket *b = bucket_of(number);
+	bool perhaps = false;
+
+	if (!b)
+		return false;
+	for (u32 i = 0; i < BUCKET; i++) {
+		u32 tag = b->first[i].tag;
+
+		perhaps |= tag == tag_of(number) || tag == BUSY;
+	}
+	return perhaps && first_copy(key, number, f);
 }
 
 // Writes a flow, over what was written of it before, or else over the oldest one. Says false if it cannot.
