@@ -63,20 +63,27 @@ func begin(t *testing.T, cfg Config, answer func(context.Context) error) (*Check
 	return c, results
 }
 
+func TestNothingIsKnownAtFirst(t *testing.T) {
+	c, err := New(Config{}, target, slog.New(slog.DiscardHandler), func(Result) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := c.Status(), (Result{Reason: "not checked yet"}); got != want {
+		t.Errorf("status before the first probe %+v, want %+v", got, want)
+	}
+}
+
 func TestVerdictsAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := []error{nil, errors.New("a"), nil, errors.New("a"), errors.New("a"), errors.New("b"), errors.New("b"), nil, nil, nil}
 		n := 0
-		c, results := begin(t, Config{}, func(ctx context.Context) error {
+		_, results := begin(t, Config{}, func(ctx context.Context) error {
 			if n++; n > len(answers) {
 				<-ctx.Done()
 				return ctx.Err()
 			}
 			return answers[n-1]
 		})
-		if got, want := c.Status(), (Result{Reason: "not checked yet"}); got != want {
-			t.Errorf("status before the first probe %+v, want %+v", got, want)
-		}
 		var got []string
 		for range 4 {
 			r := <-results
