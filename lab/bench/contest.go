@@ -81,10 +81,9 @@ type contender struct {
 	name    string
 	server  Server // whose processor time counts
 	targets []netip.AddrPort
-	clients int                             // in place of the trial's, if it is not 0
-	before  func(ctx context.Context) error // called ahead of each round, if it is not nil
-	counts  func(node string) bool          // whose answers are in the rate; nil means everybody's
-	account *account                        // finds more of what a request costs; may be nil
+	clients int                    // in place of the trial's, if it is not 0
+	counts  func(node string) bool // whose answers are in the rate; nil means everybody's
+	account *account               // finds more of what a request costs; may be nil
 }
 
 // one is a contender with one address.
@@ -115,9 +114,6 @@ func (c *contest) run(ctx context.Context) ([][]Figure, error) {
 		rounds[i] = make([][]Figure, len(c.contenders))
 	}
 	for _, one := range c.contenders {
-		if err := one.prepare(ctx); err != nil {
-			return nil, err
-		}
 		if err := c.ready(ctx, one, c.trials[0]); err != nil {
 			return nil, err
 		}
@@ -166,17 +162,7 @@ func (c *contest) ready(ctx context.Context, one contender, t trial) error {
 	}
 }
 
-func (o *contender) prepare(ctx context.Context) error {
-	if o.before == nil {
-		return nil
-	}
-	return o.before(ctx)
-}
-
 func (c *contest) round(ctx context.Context, one contender, t trial) (Figure, error) {
-	if err := one.prepare(ctx); err != nil {
-		return Figure{}, err
-	}
 	cfg := load.Config{
 		Targets: one.targets, Requests: t.requests, Connections: t.clients,
 		Duration: c.Warm, Interval: time.Minute, Seed: 1,
@@ -287,8 +273,7 @@ func medians(f []Figure) Figure {
 		for i := range f {
 			v[i] = value(f[i])
 		}
-		slices.Sort(v)
-		return rounded((v[(len(v)-1)/2] + v[len(v)/2]) / 2)
+		return rounded(middle(v))
 	}
 	var failed int64
 	for i := range f {
@@ -305,6 +290,11 @@ func medians(f []Figure) Figure {
 		*p = of(func(f Figure) float64 { return *f.Cost.parts()[i] })
 	}
 	return out
+}
+
+func middle(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
 func rounded(v float64) float64 { return math.Round(v*1000) / 1000 }

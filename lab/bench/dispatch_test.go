@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -86,18 +87,21 @@ func TestDispatchIsWorkedOut(t *testing.T) {
 func TestScaleIsWorkedOut(t *testing.T) {
 	opt := ScaleOptions{Nodes: []int{16, 2, 16}}.withDefaults()
 	with := func(rate float64) Figure { return Figure{Rate: rate, Cost: Cost{Processes: 0.1, Busy: 0.5}} }
-	r := scaleResult(opt, []Figure{with(6400), with(800), with(6304), with(450)})
+	r := scaleResult(opt, 16, []Figure{with(6400), with(6000), with(7000)}, []Figure{with(450)}, [][]rung{
+		{{with(800), 1}, {with(800), 1.01}}, {{with(6304), 0.985}, {with(6000), 0.98}, {with(7000), 0.99}},
+	})
 	if len(r.Clusters) != 2 || r.Alone != 400 || r.Resting != 450 {
 		t.Fatalf("got %+v", r)
 	}
-	if want := (Scaled{Nodes: 16, Rate: 6304, Kept: 0.985, Director: 0.1, Busy: 0.5}); r.Clusters[1] != want {
-		t.Errorf("got %+v, want %+v", r.Clusters[1], want)
+	want := Scaled{Nodes: 16, Rate: 6304, Kept: 0.985, Least: 0.98, Most: 0.99, Director: 0.1, Busy: 0.5}
+	if r.Clusters[1] != want || r.Clusters[0].Kept != 1.005 || r.Clusters[0].Rate != 804 {
+		t.Errorf("got %+v, want %+v", r.Clusters, want)
 	}
 	if r.HAS[3].Kept != 0.969 || r.LVS[5].Kept != 0.65 {
 		t.Errorf("HAS says 96.9 %% at 16 and LVS 65 %% at 12: %+v, %+v", r.HAS, r.LVS)
 	}
 	b, err := json.Marshal(r)
-	if err != nil || !strings.Contains(string(b), `"clusters":[{"nodes":2,"rps":800,"kept":1,`) {
+	if err != nil || !strings.Contains(string(b), `"clusters":[{"nodes":2,"rps":804,"kept":1.005,`) {
 		t.Errorf("%v: %s", err, b)
 	}
 	var table strings.Builder
@@ -159,5 +163,23 @@ func TestAPageTakesWork(t *testing.T) {
 	// printf '%2048s' | tr ' ' '\\0' | sha256sum
 	if want := "e5a00aa9991ac8a5ee3109844d84a55583bd20572ad3ffcd42792f3c36b183ad"; !bytes.HasPrefix(page, []byte(want)) {
 		t.Errorf("got %s, want %s again and again", page, want)
+	}
+}
+
+func TestAClusterHasOtherNodesInEachRound(t *testing.T) {
+	seen := map[int]bool{}
+	for round := range 7 {
+		for _, nodes := range []int{1, 3, 16, 64} {
+			list := choose(round, nodes, 64)
+			if len(list) != nodes || len(slices.Compact(slices.Sorted(slices.Values(list)))) != nodes || slices.Max(list) >= 64 {
+				t.Errorf("round %d, %d nodes: got %v", round, nodes, list)
+			}
+			if nodes == 1 {
+				seen[list[0]] = true
+			}
+		}
+	}
+	if len(seen) != 7 {
+		t.Errorf("seven rounds have had %v", seen)
 	}
 }

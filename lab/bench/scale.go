@@ -9,10 +9,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"muster/cluster"
-	"muster/console"
 	"muster/lab/load"
 	"muster/lab/peer"
 	"muster/lab/plot"
@@ -56,7 +54,7 @@ type ScaleResult struct {
 	Dispatch string    `json:"dispatch"`
 	Schedule string    `json:"schedule"`
 	Alone    float64   `json:"alone_rps"`     // one node, asked without a director, as all others are at the same time
-	Resting  float64   `json:"alone_at_rest"` // the same while the others, and the machine, rest
+	Resting  float64   `json:"alone_at_rest"` // the same while the others rest
 	Clusters []Scaled  `json:"clusters"`
 	HAS      []PerNode `json:"has_table13"`
 	LVS      []PerNode `json:"lvs_table6"`
@@ -66,7 +64,9 @@ type ScaleResult struct {
 type Scaled struct {
 	Nodes    int     `json:"nodes"`
 	Rate     float64 `json:"rps"`
-	Kept     float64 `json:"kept"`            // of as many times what one node does alone
+	Kept     float64 `json:"kept"` // of as many times what one node does alone: the median of the rounds
+	Least    float64 `json:"kept_least"`
+	Most     float64 `json:"kept_most"`       // of all rounds
 	Director float64 `json:"director_cpu_us"` // of its processes, a request; what BPF takes is in bench dispatch
 	Busy     float64 `json:"busy"`            // part of the processor that all share
 }
@@ -96,10 +96,14 @@ var (
 
 // Scale measures clusters of several sizes in a lab of the program's own. It needs root.
 //
-// All nodes are always under the same load, from as many clients: the first n through the director, the others asked
-// without it. A cluster of n is thus measured while the machine, whose processors and caches all nodes share, is as busy as
+// All nodes are always under the same load, from as many clients: those of the cluster through the director, the others
+// asked without it. A cluster is thus measured while the machine, whose processors and caches all nodes share, is as busy as
 // it is with any other; and so is the one node alone, which is any of them when none is behind the director. What the
-// sharing costs cancels out, and what the cluster costs is left.
+// sharing costs cancels out, and what the cluster costs is left. No two nodes are quite alike: a cluster has others in each
+// round.
+//
+// A machine's own pace changes, by a tenth and more from one minute to the next where it is a virtual one. So the node alone
+// is measured before and after every cluster, and what is kept is told of that pair. Rates are those of the median pace.
 //
 // Clients, director and nodes all run on one processor. On two, a node's requests would take it longer the more the other
 // one has to do at that moment, with which it often shares a core: the director's work would be charged to the nodes.
@@ -151,80 +155,8 @@ func Scale(ctx context.Context, opt ScaleOptions, program string) (*ScaleResult,
 	c := &contest{Options: opt.Options, trials: trials, clients: func(f func() error) error {
 		return peer.Host{CPUs: []int{processor}}.Do(func() error { return lab.Machine("client1").Do(f) })
 	}}
-	size := &size{lab: lab, ready: most}
-	vip := netip.AddrPortFrom(testbed.VIP(0), clear)
-	for _, n := range append([]int{0}, opt.Nodes...) {
-		c.contenders = append(c.contenders, contender{
-			name: fmt.Sprint(n, " of ", most, " nodes"), server: lab.Machine("d1").Node(), account: &account{processors: []int{processor}},
-			targets: append(slices.Repeat([]netip.AddrPort{vip}, n), webs[n:]...), clients: most * opt.Connections,
-			before: func(ctx context.Context) error { return size.set(ctx, max(n, 1)) },
-			counts: func(node string) bool { return n == 0 || slices.Contains(names[:n], node) },
-		})
-	}
-	resting := one("one node", webs[0], none{})
-	resting.clients = opt.Connections
-	c.contenders = append(c.contenders, resting)
-	figures, err := c.run(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return scaleResult(opt, figures[0]), nil
-}
-
-// scaleResult makes of figures, in the order of the contenders, what is told.
-func scaleResult(opt ScaleOptions, figures []Figure) *ScaleResult {
-	most := opt.Nodes[len(opt.Nodes)-1]
-	out := &ScaleResult{
-		Cores: opt.Cores, Work: opt.Work, Dispatch: opt.Dispatch, Schedule: opt.Schedule, HAS: table13, LVS: table6,
-		Alone: rounded(figures[0].Rate / float64(most)), Resting: figures[len(figures)-1].Rate,
-	}
-	for i, n := range opt.Nodes {
-		f := figures[1+i]
-		out.Clusters = append(out.Clusters, Scaled{
-			Nodes: n, Rate: f.Rate, Kept: ratio(f.Rate, float64(n)*out.Alone), Director: f.Cost.Processes,
-			Busy: f.Cost.Busy,
-		})
-	}
-	return out
-}
-
-// A size is how many of a cluster's nodes take work: the first ones. The others are drained.
-type size struct {
-	lab   *testbed.Lab
-	ready int
-}
-
-// set drains and readies nodes, and waits until all that are ready have their share.
-func (s *size) set(ctx context.Context, nodes int) error {
-	for i := min(nodes, s.ready); i < max(nodes, s.ready); i++ {
-		wish := cluster.Ready
-		if i >= nodes {
-			wish = cluster.Drain
-		}
-		if err := s.lab.Client("d1").Wish(ctx, nodeName(i), wish, "bench scale"); err != nil {
-			return fmt.Errorf("have a cluster of %d nodes: %w", nodes, err)
-		}
-	}
-	s.ready = nodes
-	return s.lab.Await(ctx, 30*time.Second, func(st console.Status) string { return shares(st, nodes) })
-}
-
-// shares says what is wrong with the shares of a cluster of so many nodes.
-func shares(st console.Status, nodes int) string {
-	if st.Director == nil || len(st.Director.Services) != 1 {
-		return "the director has no service yet"
-	}
-	with, weights := 0, map[uint32]bool{}
-	for _, m := range st.Director.Services[0].Members {
-		if m.Weight > 0 {
-			with++
-			weights[m.Weight] = true
-		}
-	}
-	if with != nodes || len(weights) != 1 && st.Director.Services[0].Schedule == "rr" {
-		return fmt.Sprintf("%d nodes with %d different shares, and %d should have the same", with, len(weights), nodes)
-	}
-	return ""
+	r := &ladder{contest: c, opt: opt, lab: lab, names: names, webs: webs, processor: processor}
+	return r.run(ctx)
 }
 
 // scaleFile describes a director and many nodes. At the usual pace reports and checks would take a node half of the little
@@ -259,23 +191,27 @@ log: {level: warn}
 func (r *ScaleResult) Table(w io.Writer) error {
 	fmt.Fprintf(w, "one node alone, with %g of a processor: %.0f requests/s (%.0f while the others rest)\n\n", r.Cores, r.Alone, r.Resting)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "nodes\trequests/s\tper node\tkept\tbusy\tHAS per node\tkept\tLVS per node\tkept\t")
+	fmt.Fprintln(t, "nodes\trequests/s\tper node\tkept\tin all rounds\tbusy\tHAS per node\tkept\tLVS per node\tkept\t")
 	for _, c := range r.Clusters {
-		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.1f %%\t%.0f %%\t%s\t%s\t\n", c.Nodes, c.Rate, c.Rate/float64(c.Nodes), 100*c.Kept,
-			100*c.Busy, perNode(r.HAS, c.Nodes), perNode(r.LVS, c.Nodes))
+		fmt.Fprintf(t, "%d\t%.0f\t%.1f\t%.1f %%\t%.1f-%.1f %%\t%.0f %%\t%s\t%s\t\n", c.Nodes, c.Rate, c.Rate/float64(c.Nodes), 100*c.Kept,
+			100*c.Least, 100*c.Most, 100*c.Busy, perNode(r.HAS, c.Nodes), perNode(r.LVS, c.Nodes))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	page := "pages of 1 KiB, which are files"
+	if r.Work > 0 {
+		page = fmt.Sprintf("pages of 1 KiB for which a node hashes %d KiB", r.Work)
+	}
 	_, err := fmt.Fprintf(w, `
-Medians of rounds in which all took turns; %s, %s, pages of 1 KiB for which a node hashes %d KiB, kept connections.
-In every round all nodes are under the same load: those of the cluster behind the director, the others asked without it.
-kept:  of as many times what one node does alone, asked without a director
+%s, %s, %s, kept connections. All nodes are always under the same load:
+those of the cluster behind the director, the others asked without it.
+kept:  of as many times what one node does alone, asked without a director just before and after; the median of the rounds
 busy:  the one processor that clients, director and nodes share; where it comes near 100 %%, it is the limit and not the
        cluster: give less --cores
 HAS:   Table 13, kept of the 1,032 requests/s of one node
 LVS:   Table 6, of which HAS says that 12 nodes keep 65 %% of one that stands alone
-`, r.Dispatch, r.Schedule, r.Work)
+`, r.Dispatch, r.Schedule, page)
 	return err
 }
 
