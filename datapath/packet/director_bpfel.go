@@ -401,6 +401,7 @@ const (
 	directorVarUnusedPick        = "unused_pick"
 	directorVarUnusedReason      = "unused_reason"
 	directorVarUnusedServiceFlag = "unused_service_flag"
+	directorVarUnusedTable       = "unused_table"
 )
 
 // loadDirector returns the embedded CollectionSpec for director.
@@ -490,6 +491,7 @@ type directorVariableSpecs struct {
 	UnusedPick        *ebpf.VariableSpec `ebpf:"unused_pick"`
 	UnusedReason      *ebpf.VariableSpec `ebpf:"unused_reason"`
 	UnusedServiceFlag *ebpf.VariableSpec `ebpf:"unused_service_flag"`
+	UnusedTable       *ebpf.VariableSpec `ebpf:"unused_table"`
 }
 
 // directorObjects contains all objects after they have been loaded into the kernel.
@@ -574,6 +576,7 @@ type directorVariables struct {
 	UnusedPick        *ebpf.Variable `ebpf:"unused_pick"`
 	UnusedReason      *ebpf.Variable `ebpf:"unused_reason"`
 	UnusedServiceFlag *ebpf.Variable `ebpf:"unused_service_flag"`
+	UnusedTable       *ebpf.Variable `ebpf:"unused_table"`
 }
 
 // directorPrograms contains all programs after they have been loaded into the kernel.

@@ -68,7 +68,7 @@ static __always_inline u32 admit(struct xdp_md *ctx, struct packet *p, const str
 }
 
 // A node for the first packet of a flow: its place, or NODES and what becomes of the packet.
-static __noinline u32 begin(struct xdp_md *ctx, struct packet *p, const struct service *s)
+static __always_inline u32 begin(struct xdp_md *ctx, struct packet *p, const struct service *s)
 {
 	struct flow f = {.seen = p->now, .front = s->front, .ack = p->ack, .service = s->id, .state = SYN_SEEN};
 	u32 why = admit(ctx, p, s);
@@ -88,6 +88,13 @@ static __noinline u32 begin(struct xdp_md *ctx, struct packet *p, const struct s
 	count_unconfirmed(s->id);
 	tell(E_NEW, &p->key, &f);
 	return f.node;
+}
+
+static __always_inline bool is_gone(u32 node)
+{
+	struct node *n = bpf_map_lookup_elem(&nodes, &node);
+
+	return n && n->flags & N_GONE;
 }
 
 // Another node for a flow whose own is gone, or its end. What has not begun yet can only gain by another node.

@@ -28,14 +28,14 @@ static __always_inline int direct(struct xdp_md *ctx, struct packet *p, const st
 	return verdict;
 }
 
-// Sends the packet to the node. f is its flow, if that is known.
-static __always_inline int deliver(struct xdp_md *ctx, struct packet *p, const struct service *s, struct flow *f, u32 node)
+// Sends the packet to the node. kept is its flow, if that is in `flows`.
+static __always_inline int deliver(struct xdp_md *ctx, struct packet *p, const struct service *s, struct flow *kept, u32 node)
 {
 	struct node *n = bpf_map_lookup_elem(&nodes, &node);
 	struct way *w;
 
-	if (n && unlikely(n->flags & N_GONE) && f) {
-		node = move(ctx, p, s, f);
+	if (n && unlikely(n->flags & N_GONE) && kept) {
+		node = move(ctx, p, s, kept);
 		if (node >= NODES)
 			return node - NODES;
 		n = bpf_map_lookup_elem(&nodes, &node);

@@ -29,33 +29,43 @@
 #include "deliver.h"
 #include "later.h"
 
-// The place of a packet's node, or NODES and what becomes of it. `flows` comes first: what it knows needs no other map.
-static __always_inline u32 node_of_packet(struct xdp_md *ctx, struct packet *p, struct service **s, struct flow **f,
-					  struct flow *copy)
+// A packet that `flows` knows nothing of: of a flow that has just begun or begins now, a reply to one, or none of ours. kept
+// is where its flow is, once it is in `flows`.
+static __noinline u32 node_of_new(struct xdp_md *ctx, struct packet *p, struct service **s, struct flow **kept)
 {
-	*f = bpf_map_lookup_elem(&flows, &p->key);
-	p->now = now();
-	if (likely(*f)) {
-		if ((*f)->flags & F_REPLY)
-			return NODES + reply(ctx, p, *f);
-		*s = service_at(p, (*f)->front);
-		if (likely(*s && goes_on(p, *s, *f))) {
-			count_service((*s)->id, p->len);
-			return (*f)->node;
-		}
-		forget(p, *s, *f);
-	}
-	*s = service_of(p);
+	struct flow f = {};
+	bool known;
+
 	p->number = number_of_flow(&p->key);
-	if (!*s) {
-		*f = first_find(&p->key, p->number, copy) ? copy : NULL;
-		return NODES + (*f && copy->flags & F_REPLY ? reply(ctx, p, copy) : pass(0, R_PASSED));
-	}
-	*f = unconfirmed_of(p, *s, copy);
-	if (!*f)
+	known = first_find(&p->key, p->number, &f);
+	*s = service_of(p);
+	if (!*s)
+		return known && f.flags & F_REPLY ? is_reply(p, &f) : NODES + pass(0, R_PASSED);
+	if (!known || !unconfirmed_goes_on(p, *s, &f, kept))
 		return begin(ctx, p, *s);
 	count_service((*s)->id, p->len);
-	return (*f)->node;
+	return !*kept && is_gone(f.node) ? move(ctx, p, *s, &f) : f.node;
+}
+
+// The place of a packet's node; or BACK; or NODES and what becomes of it. `flows` comes first: what it knows needs no other
+// map.
+static __always_inline u32 node_of_packet(struct xdp_md *ctx, struct packet *p, struct service **s, struct flow **kept)
+{
+	struct flow *f = bpf_map_lookup_elem(&flows, &p->key);
+
+	p->now = now();
+	if (unlikely(!f))
+		return node_of_new(ctx, p, s, kept);
+	if (f->flags & F_REPLY)
+		return is_reply(p, f);
+	*s = service_at(p, f->front);
+	if (unlikely(!*s || !goes_on(p, *s, f))) {
+		forget(p, *s, f);
+		return node_of_new(ctx, p, s, kept);
+	}
+	*kept = f;
+	count_service((*s)->id, p->len);
+	return f->node;
 }
 
 SEC("xdp")
@@ -63,7 +73,7 @@ int director(struct xdp_md *ctx)
 {
 	struct packet p = {};
 	struct service *s = NULL;
-	struct flow copy = {}, *f = NULL;
+	struct flow *kept = NULL;
 	u32 node;
 
 	switch (parse(ctx, &p)) {
@@ -77,14 +87,16 @@ int director(struct xdp_md *ctx)
 	if (unlikely(p.part == LATER))
 		node = node_of_fragment(ctx, &p, &s);
 	else if (likely(p.key.proto == IPPROTO_TCP || p.key.proto == IPPROTO_UDP))
-		node = node_of_packet(ctx, &p, &s, &f, &copy);
+		node = node_of_packet(ctx, &p, &s, &kept);
 	else if (p.key.proto == (p.version == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		node = node_of_error(ctx, &p, &s);
 	else
 		return pass(0, R_PASSED);
+	if (node == BACK)
+		return reply(ctx, &p);
 	if (node >= NODES)
 		return node - NODES;
-	return s ? deliver(ctx, &p, s, f, node) : XDP_ABORTED;
+	return s ? deliver(ctx, &p, s, kept, node) : XDP_ABORTED;
 }
 
 // For user space: writes a first packet, which it cannot do itself, as it may end in the midst of it.

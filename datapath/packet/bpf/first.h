@@ -88,20 +88,17 @@ __noinline int first_copy(const struct flow_key *key, u64 number, struct flow *f
 	return true;
 }
 
-// Most keys are not there, and their bucket's tags say so.
+// Most keys are not there, and the tags of their bucket say so.
 static __always_inline bool first_find(const struct flow_key *key, u64 number, struct flow *f)
 {
 	struct bucket *b = bucket_of(number);
-	bool perhaps = false;
+	u32 tag = tag_of(number), hits = 0;
 
 	if (!b)
 		return false;
-	for (u32 i = 0; i < BUCKET; i++) {
-		u32 tag = b->first[i].tag;
-
-		perhaps |= tag == tag_of(number) || tag == BUSY;
-	}
-	return perhaps && first_copy(key, number, f);
+	for (u32 i = 0; i < BUCKET; i++) // without branches, so that all of it is on its way from memory at once
+		hits |= (b->first[i].tag == tag) | (b->first[i].tag == BUSY);
+	return hits && first_copy(key, number, f);
 }
 
 // Writes a flow, over what was written of it before, or else over the oldest one. Says false if it cannot.

@@ -138,23 +138,22 @@ static __noinline struct flow *confirm(const struct packet *p, const struct serv
 	return bpf_map_lookup_elem(&flows, &p->key);
 }
 
-// The flow of a packet, of which `flows` knows nothing; NULL: it is new, or TCP that begins in the middle. f is room for one.
-static __always_inline struct flow *unconfirmed_of(const struct packet *p, const struct service *s, struct flow *f)
+// What a packet means for the flow whose first packet is f, a copy. Says whether it goes on; kept is where, if that is
+// `flows`.
+static __always_inline bool unconfirmed_goes_on(const struct packet *p, const struct service *s, struct flow *f,
+						struct flow **kept)
 {
 	bool tcp = p->key.proto == IPPROTO_TCP;
-	struct flow *known;
 
-	if (!first_find(&p->key, p->number, f) || f->service != s->id || f->flags & F_REPLY || idle(p, f, tcp ? s->syn : s->udp))
-		return NULL;
+	if (f->service != s->id || f->flags & F_REPLY || idle(p, f, tcp ? s->syn : s->udp))
+		return false;
 	if (tcp && (p->tcp & (SYN | ACK | RST)) != ACK) { // its SYN again, or the end before the beginning
 		hear(p, f);
 		first_put(&p->key, p->number, f);
-		return f;
+		return true;
 	}
-	known = confirm(p, s, f);
-	if (!known)
-		return f;
-	if (p->tcp & FIN)
-		finish(&p->key, known, F_FIN);
-	return known;
+	*kept = confirm(p, s, f);
+	if (*kept && p->tcp & FIN)
+		finish(&p->key, *kept, F_FIN);
+	return true;
 }

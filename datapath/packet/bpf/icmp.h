@@ -84,23 +84,21 @@ static __always_inline bool read_quote(void *data, void *end, struct quote *q)
 	return true;
 }
 
-// A router between this director and a node says what the path carries. What it quotes is a packet of a tunnel; if it quotes
-// enough of it, what the tunnel carries says which node's path that is (RFC 2003 5). The kernel sees the error as well.
-__noinline int learn_mtu(struct xdp_md *ctx, const struct packet *p, const struct quote *outer)
+// A router between this director and a node says what the path carries. What it quotes is a packet of a tunnel, q; if it
+// quotes enough of it, what the tunnel carries says which node's path that is (RFC 2003 5). The kernel sees the error as
+// well.
+__noinline int learn_mtu(struct xdp_md *ctx, const struct packet *p, struct quote *q)
 {
 	void *data = data_of(ctx), *end = end_of(ctx);
-	struct quote inner = {};
 	struct flow copy = {}, *f;
-	struct icmp *icmp;
 	struct flow_key key;
+	struct icmp *icmp;
+	struct addr to;
 	struct node *n;
 	u32 mtu, least;
 
-	if (!p || !outer)
+	if (!p || !q)
 		return 0;
-	inner.version = outer->proto == IPPROTO_IPV6 ? 6 : 4;
-	inner.l3 = outer->l4;
-	inner.end = outer->end;
 	icmp = data + L4(p);
 	if ((void *)(icmp + 1) > end)
 		return 0;
@@ -109,24 +107,25 @@ __noinline int learn_mtu(struct xdp_md *ctx, const struct packet *p, const struc
 		return 0;
 	mtu = p->version == 4 ? bpf_ntohl(icmp->rest) & 0xffff : bpf_ntohl(icmp->rest);
 	least = p->version == 4 ? 576 : 1280;
-	if (outer->proto == IPPROTO_UDP) {
-		struct gue *gue = data + (outer->l4 & DEEPEST) + sizeof(struct udphdr);
+	to = q->dst;
+	q->version = q->proto == IPPROTO_IPV6 ? 6 : 4;
+	q->l3 = q->l4;
+	if (q->proto == IPPROTO_UDP) {
+		struct gue *gue = data + (q->l4 & DEEPEST) + sizeof(struct udphdr);
 
 		if ((void *)(gue + 1) > end || gue->length || gue->flags)
 			return 0;
-		inner.version = gue->proto == IPPROTO_IPV6 ? 6 : 4;
-		inner.l3 += sizeof(struct udphdr) + sizeof(*gue);
+		q->version = gue->proto == IPPROTO_IPV6 ? 6 : 4;
+		q->l3 += sizeof(struct udphdr) + sizeof(*gue);
 	}
-	if (!read_quote(data, end, &inner))
+	if (!read_quote(data, end, q))
 		return 0;
-	key = (struct flow_key){
-		.src = inner.src, .dst = inner.dst, .dport = inner.dport, .proto = inner.proto, .sport = inner.sport,
-	};
+	key = (struct flow_key){.src = q->src, .dst = q->dst, .dport = q->dport, .proto = q->proto, .sport = q->sport};
 	f = either(&key, &copy);
 	if (!f || f->flags & F_REPLY)
 		return 0;
 	n = bpf_map_lookup_elem(&nodes, &f->node);
-	if (!n || !same(&n->addr, &outer->dst))
+	if (!n || !same(&n->addr, &to))
 		return 0;
 	if (mtu < least)
 		mtu = least; // whoever says less wants to do harm
@@ -174,7 +173,7 @@ static __noinline u32 node_of_error(struct xdp_md *ctx, struct packet *p, struct
 	p->now = now();
 	if (f->flags & F_REPLY) {
 		count(f->service, R_ICMP_ERROR);
-		return NODES + reply(ctx, p, f);
+		return is_reply(p, f);
 	}
 	*s = service_at(p, f->front);
 	if (!*s || f->service != (*s)->id)

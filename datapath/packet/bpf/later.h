@@ -27,9 +27,15 @@ static __noinline u32 node_of_fragment(struct xdp_md *ctx, struct packet *p, str
 	}
 	if (d && d->flags & F_REPLY) {
 		count(d->service, R_FRAGMENT);
-		if (!own)
-			note(p, d->node, d->front, d->service, F_REPLY);
-		return NODES + back(ctx, p, d->node, d->front, d->service);
+		p->node = d->node;
+		p->front = d->front;
+		p->service = d->service;
+		p->seen = p->now; // its flow cannot be told
+		if (own)
+			own->seen = p->now;
+		else
+			note(p, p->node, p->front, p->service, F_REPLY);
+		return BACK;
 	}
 	*s = d ? service_at(p, d->front) : service_of_whole(p);
 	if (!*s)

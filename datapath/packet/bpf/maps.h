@@ -99,6 +99,7 @@ struct setting {
 volatile struct setting settings;
 
 // Types that no map names, for the Go side.
+const struct table *unused_table __attribute__((unused));
 const struct event *unused_event __attribute__((unused));
 const enum dispatch *unused_dispatch __attribute__((unused));
 const enum pick *unused_pick __attribute__((unused));

@@ -153,61 +153,78 @@ static __noinline int translate(struct xdp_md *ctx, struct packet *p, const stru
 	return verdict;
 }
 
-// What a reply means for its flow. The flow's own record hears of it once a second, which is enough to keep it.
-__noinline int hear_reply(const struct packet *p, struct flow *f)
+// What a node replies is said in p: whose flow it is. Returns what means that it goes to its client.
+#define BACK (NODES + 16)
+
+static __always_inline u32 is_reply(struct packet *p, const struct flow *f)
 {
-	bool end;
-	struct flow copy = {}, *flow;
+	p->node = f->node;
+	p->front = f->front;
+	p->service = f->service;
+	p->seen = f->seen;
+	return BACK;
+}
+
+// Whether a reply means something for its flow: an end, or that it lives, which is noted once a second.
+static __always_inline bool is_news(const struct packet *p)
+{
+	return p->seen + SECOND <= p->now || (p->tcp & (FIN | RST) && !p->inner);
+}
+
+// Notes what a reply means for both records of its flow.
+__noinline int hear_reply(const struct packet *p)
+{
+	struct flow copy = {}, *f;
 	struct flow_key key;
 
-	if (!p || !f)
+	if (!p)
 		return 0;
-	end = p->key.proto == IPPROTO_TCP && p->tcp & (FIN | RST) && !p->inner;
-	if (f->seen + SECOND > p->now && !end)
+	f = either(&p->key, &copy);
+	if (!f)
 		return 0;
 	f->seen = p->now;
 	write_back(&p->key, f);
 	if (!flow_key_of(&p->key, f, &key))
 		return 0;
-	flow = either(&key, &copy);
-	if (!flow || flow->service != f->service)
+	f = either(&key, &copy);
+	if (!f || f->service != p->service || f->flags & F_REPLY)
 		return 0;
-	flow->seen = p->now;
-	write_back(&key, flow);
-	if (!end || flow->state == SYN_SEEN) // no node: the client asks again, perhaps
+	f->seen = p->now;
+	write_back(&key, f);
+	if (p->inner || f->state == SYN_SEEN) // no node: the client asks again, perhaps
 		return 0;
 	if (p->tcp & RST)
-		change(&key, flow, CLOSED, 0, F_COUNTED);
-	else
-		finish(&key, flow, F_NODE_FIN);
+		change(&key, f, CLOSED, 0, F_COUNTED);
+	else if (p->tcp & FIN)
+		finish(&key, f, F_NODE_FIN);
 	return 0;
 }
 
-// Sends a node's reply to its client, who came by that front (its place).
-static __noinline int back(struct xdp_md *ctx, struct packet *p, u32 node, u32 place_of_front, u32 service)
+// Sends a node's reply to its client.
+static __noinline int back(struct xdp_md *ctx, struct packet *p)
 {
-	struct entrance *e = bpf_map_lookup_elem(&fronts, &place_of_front);
+	struct entrance *e = bpf_map_lookup_elem(&fronts, &p->front);
 	u32 place = number_of(&p->key.dst) % WAYS_BACK;
 	struct way *w = bpf_map_lookup_elem(&client_ways, &place);
 	struct node_count *c;
 	int verdict;
 
 	if (!e || !w)
-		return drop(service, R_NO_ROUTE);
-	if (!open_way(ctx, p, w, &p->key.dst, 0, node, service, F_REPLY))
-		return drop(service, w->reason);
+		return drop(p->service, R_NO_ROUTE);
+	if (!open_way(ctx, p, w, &p->key.dst, 0, p->node, p->service, F_REPLY))
+		return drop(p->service, w->reason);
 	if (p->len > w->mtu)
-		return too_big(ctx, p, service, &w->from, w->mtu);
+		return too_big(ctx, p, p->service, &w->from, w->mtu);
 	if (p->ttl <= 1)
-		return too_old(ctx, p, service, &w->from);
+		return too_old(ctx, p, p->service, &w->from);
 	if (!rename(ctx, p, &p->key.src, &e->front.vip, e->front.port, true))
-		return drop(service, R_MALFORMED);
-	if (p->part == FIRST)
-		note(p, node, place_of_front, service, F_REPLY);
+		return drop(p->service, R_MALFORMED);
+	if (unlikely(p->part == FIRST))
+		note(p, p->node, p->front, p->service, F_REPLY);
 	verdict = leave(ctx, p, w, 0, p->version == 4);
 	if (verdict < 0)
-		return drop(service, R_FULL);
-	c = bpf_map_lookup_elem(&node_counts, &node);
+		return drop(p->service, R_FULL);
+	c = bpf_map_lookup_elem(&node_counts, &p->node);
 	if (c) {
 		c->reply_packets++;
 		c->reply_bytes += p->len;
@@ -215,8 +232,9 @@ static __noinline int back(struct xdp_md *ctx, struct packet *p, u32 node, u32 p
 	return verdict;
 }
 
-static __always_inline int reply(struct xdp_md *ctx, struct packet *p, struct flow *f)
+static __always_inline int reply(struct xdp_md *ctx, struct packet *p)
 {
-	hear_reply(p, f);
-	return back(ctx, p, f->node, f->front, f->service);
+	if (unlikely(is_news(p)))
+		hear_reply(p);
+	return back(ctx, p);
 }

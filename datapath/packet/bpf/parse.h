@@ -37,9 +37,12 @@ struct packet {
 	struct flow_key key __attribute__((aligned(8)));
 	u64 now;
 	u64 number; // of the key, where it is of use
+	u64 seen;   // nat, a reply: when its flow had the packet before
 	u32 len;    // from the IP header on; what follows in the frame is padding
 	u32 id;     // of the datagram, if it is in parts
 	u32 ack;    // TCP, host order
+	u32 node, front; // places of the node that it goes to, or comes from, and of the front that the flow came by
+	u16 service;
 	u16 l3, l4; // offsets of the IP header and the transport's
 	u16 inner, inner_l4; // ICMP errors: those of the packet that is quoted; inner 0: no error
 	u16 vlan;   // tag that it came with, the outer of two; host order, 0: none
@@ -48,8 +51,7 @@ struct packet {
 	u8 tcp;  // flags
 	u8 next; // protocol as every part of the datagram gives it; key.proto is that behind extension headers
 	u8 tos, ttl;
-	u8 any;   // it is its service's by a front of every port
-	u32 node; // that it goes to: its place
+	u8 any; // it is its service's by a front of every port
 };
 
 enum parsed {
@@ -199,12 +201,68 @@ struct extension {
 	__be32 id;
 };
 
+// Goes through the headers between IPv6's and the transport's. Sets key.proto and l4.
+static __noinline int parse_extensions(struct packet *p, struct ipv6hdr *ip, void *end)
+{
+	u32 header = sizeof(*ip);
+	void *at = ip + 1;
+
+	for (int i = 0; is_extension(p->key.proto); i++) {
+		struct extension *e = at;
+		u32 len;
+
+		if (i == EXTENSIONS)
+			return STRANGE;
+		if (header + sizeof(*e) > p->len || (void *)(e + 1) > end)
+			return MALFORMED;
+		switch (p->key.proto) {
+		case IPPROTO_FRAGMENT: {
+			u32 fragment = bpf_ntohs(e->fragment), offset = fragment & ~7u;
+			u32 rest = p->len - header - sizeof(*e);
+
+			len = sizeof(*e);
+			p->next = e->next;
+			p->id = e->id;
+			if (offset + rest > 0xffff || ((fragment & 1) && rest % 8))
+				return MALFORMED;
+			if (offset == 8 && e->next == IPPROTO_TCP)
+				return MALFORMED;
+			if (offset)
+				p->part = LATER;
+			else if (fragment & 1) // otherwise it is whole, and only looks like one (RFC 6946)
+				p->part = FIRST;
+			break;
+		}
+		case IPPROTO_AH:
+			len = (e->len + 2) * 4;
+			break;
+		case IPPROTO_ROUTING:
+			if (bpf_ntohs(e->fragment) & 0xff)
+				return STRANGE; // segments are left: it is on its way to somewhere else
+			/* fallthrough */
+		default:
+			len = (e->len + 1) * 8;
+		}
+		p->key.proto = e->next;
+		header += len;
+		if (header > p->len)
+			return MALFORMED;
+		if (header > DEEPEST - ETH_HLEN - TAGS * sizeof(struct vlan_tag))
+			return STRANGE;
+		at = (void *)ip + header;
+		if (p->part == LATER)
+			break;
+	}
+	p->l4 = p->l3 + header;
+	return READ;
+}
+
 static __always_inline int parse6(struct packet *p, struct ipv6hdr *ip, void *end)
 {
-	void *at = ip + 1;
 	u32 header = sizeof(*ip);
+	int parsed;
 
-	if (at > end || ip->version != 6)
+	if ((void *)(ip + 1) > end || ip->version != 6)
 		return FOREIGN;
 	p->version = 6;
 	__builtin_memcpy(&p->key.src, &ip->saddr, sizeof(struct addr));
@@ -217,54 +275,14 @@ static __always_inline int parse6(struct packet *p, struct ipv6hdr *ip, void *en
 	p->ttl = ip->hop_limit;
 	if (p->len > (u64)(end - (void *)ip))
 		return MALFORMED;
-
-	for (int i = 0; i <= EXTENSIONS; i++) {
-		struct extension *e = at;
-		u8 kind = p->key.proto;
-		u32 len = 0;
-
-		if (!is_extension(kind))
-			break;
-		if (i == EXTENSIONS)
-			return STRANGE;
-		if (header + sizeof(*e) > p->len || (void *)(e + 1) > end)
-			return MALFORMED;
-		if (kind == IPPROTO_FRAGMENT) {
-			u32 fragment = bpf_ntohs(e->fragment);
-			u32 rest = p->len - header - sizeof(*e);
-
-			len = sizeof(*e);
-			p->next = e->next;
-			p->id = e->id;
-			if ((fragment & ~7u) + rest > 0xffff || ((fragment & 1) && rest % 8))
-				return MALFORMED;
-			if ((fragment & ~7u) == 8 && e->next == IPPROTO_TCP)
-				return MALFORMED;
-			if (fragment & ~7u) {
-				p->part = LATER;
-				p->key.proto = e->next;
-				p->l4 = p->l3 + header + len;
-				return READ;
-			}
-			if (fragment & 1) // otherwise it is whole, and only looks like one (RFC 6946)
-				p->part = FIRST;
-		} else if (kind == IPPROTO_AH) {
-			len = (e->len + 2) * 4;
-		} else {
-			if (kind == IPPROTO_ROUTING && (bpf_ntohs(e->fragment) & 0xff))
-				return STRANGE; // segments are left: it is on its way to somewhere else
-			len = (e->len + 1) * 8;
-		}
-		p->key.proto = e->next;
-		header += len;
-		if (header > p->len)
-			return MALFORMED;
-		if (header > DEEPEST - ETH_HLEN - TAGS * sizeof(struct vlan_tag))
-			return STRANGE;
-		at = (void *)ip + header;
-	}
 	p->l4 = p->l3 + header;
-	return parse_transport(p, at, end, p->len - header);
+	if (unlikely(is_extension(p->next))) {
+		parsed = parse_extensions(p, ip, end);
+		if (parsed != READ || p->part == LATER)
+			return parsed;
+		header = (p->l4 - p->l3) & DEEPEST;
+	}
+	return parse_transport(p, (void *)ip + header, end, p->len - header);
 }
 
 static __always_inline int parse(struct xdp_md *ctx, struct packet *p)

@@ -62,7 +62,7 @@ struct search {
 	struct table *t;
 	const struct packet *p;
 	const struct service *s;
-	u32 at;   // place in member of the next one
+	u32 from; // place in member of the first one
 	u32 best; // so far; MEMBERS: none
 	u32 any;  // the first that takes it will do
 };
@@ -70,10 +70,10 @@ struct search {
 static long look(u32 i, struct search *x)
 {
 	struct table *t = x->t;
-	u32 at = x->at;
-	u32 best = x->best;
+	u32 at = x->from + i, best = x->best;
 
-	x->at = at + 1 < t->members ? at + 1 : 0;
+	if (at >= t->members)
+		at -= t->members;
 	if (at >= MEMBERS || !takes(x->p, x->s, &t->member[at]))
 		return 0;
 	if (best >= MEMBERS || less(&t->member[at], &t->member[best]))
@@ -82,33 +82,12 @@ static long look(u32 i, struct search *x)
 }
 
 // Goes through all members, beginning at one of them, so that equals take turns.
-__noinline u32 search(struct table *t, const struct packet *p, const struct service *s, u32 from, u32 any)
+static __always_inline u32 search(struct table *t, const struct packet *p, const struct service *s, u32 from, bool any)
 {
-	struct search x = {.t = t, .p = p, .s = s, .best = MEMBERS, .any = any};
+	struct search x = {.t = t, .p = p, .s = s, .from = from < t->members ? from : 0, .best = MEMBERS, .any = any};
 
-	if (!t || !p || !s)
-		return NOBODY;
-	x.at = from < t->members ? from : 0;
 	bpf_loop(t->members < MEMBERS ? t->members : MEMBERS, look, &x, 0);
 	return x.best < MEMBERS ? t->member[x.best].node : NOBODY;
-}
-
-// The node of the slot, or of the next ones if that may not.
-__noinline u32 walk(struct table *t, const struct packet *p, const struct service *s, u32 slot)
-{
-	u32 last = 0;
-
-	if (!t || !p || !s)
-		return NOBODY;
-	for (u32 i = 0; i < WALK && i < t->slots; i++) {
-		u32 at = slot + i < t->slots ? slot + i : slot + i - t->slots;
-		struct member *m = member_at(t, at);
-
-		if (m && takes(p, s, m))
-			return m->node;
-		last = m ? m - t->member : last;
-	}
-	return search(t, p, s, last + 1, true);
 }
 
 // The slot that a new flow asks for.
@@ -137,7 +116,7 @@ static __always_inline u32 slot_of(struct table *t, const struct packet *p, cons
 // A node for a new flow: its place, or NOBODY.
 __noinline u32 choose(struct packet *p, const struct service *s)
 {
-	u32 zero = 0, turn = 0, slots, at;
+	u32 zero = 0, turn = 0, slots, at, from;
 	struct service_live *live;
 	struct member *m;
 	struct table *t;
@@ -156,21 +135,32 @@ __noinline u32 choose(struct packet *p, const struct service *s)
 		if (live)
 			turn = __sync_fetch_and_add(&live->turn, 1);
 	}
-	if (s->pick == LEAST)
-		return search(t, p, s, t->members ? turn % t->members : 0, false);
-	slots = t->slots;
-	if (!slots || slots > SLOTS)
-		return NOBODY;
-	at = slot_of(t, p, s, turn);
-	m = member_at(t, at);
-	if (m && takes(p, s, m))
-		return m->node;
-	if (s->pick == BY_TURN) {
-		// The turns of one that may not are given out in turn as well: were they all its neighbour's, that one would carry
-		// the load of two.
-		at += 1 + turn / slots % (slots > 1 ? slots - 1 : 1);
-		if (at >= slots)
-			at -= slots;
+	if (s->pick == LEAST) {
+		from = t->members ? turn % t->members : 0;
+	} else {
+		slots = t->slots;
+		if (!slots || slots > SLOTS)
+			return NOBODY;
+		at = slot_of(t, p, s, turn);
+		m = member_at(t, at);
+		if (m && takes(p, s, m))
+			return m->node;
+		if (s->pick == BY_TURN) {
+			// The turns of one that may not are given out in turn as well: were they all its neighbour's, that one
+			// would carry the load of two.
+			at += turn / slots % (slots > 1 ? slots - 1 : 1);
+			if (at >= slots)
+				at -= slots;
+		}
+		from = 0;
+		for (u32 i = 0; i < WALK && i < slots; i++) {
+			u32 next = at + 1 + i;
+
+			m = member_at(t, next < slots ? next : next - slots);
+			if (m && takes(p, s, m))
+				return m->node;
+			from = m ? m - t->member + 1 : from;
+		}
 	}
-	return walk(t, p, s, at);
+	return search(t, p, s, from, s->pick != LEAST);
 }
