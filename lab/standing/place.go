@@ -60,7 +60,9 @@ func (p place) take() (*os.File, error) {
 }
 
 func (p place) tryTake() (*os.File, error) {
-	if err := os.MkdirAll(p.dir(), 0o700); err != nil {
+	if err := os.MkdirAll(p.dir(), 0o700); errors.Is(err, fs.ErrExist) { // it was there, and was removed before MkdirAll looked
+		return nil, ErrStands
+	} else if err != nil {
 		return nil, fmt.Errorf("make a place for lab %s: %w", p.name, err)
 	}
 	f, err := os.OpenFile(p.lock(), os.O_RDWR|os.O_CREATE, 0o600)
