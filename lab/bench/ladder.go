@@ -9,6 +9,7 @@ import (
 
 	"muster/cluster"
 	"muster/console"
+	"muster/lab/load"
 	"muster/lab/testbed"
 )
 
@@ -124,7 +125,33 @@ func (l *ladder) set(ctx context.Context, members []int) error {
 		}
 		l.drained[i] = drained
 	}
-	return l.lab.Await(ctx, 30*time.Second, func(st console.Status) string { return l.wrong(st, members) })
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := l.lab.Await(ctx, 30*time.Second, func(st console.Status) string { return l.wrong(st, members) }); err != nil {
+		return err
+	}
+	return l.settle(ctx, members)
+}
+
+// settle waits until the kernel goes by the shares, a moment after the director does: as many connections as there are
+// members each get one of their own, or with a schedule that is not rr, any.
+func (l *ladder) settle(ctx context.Context, members []int) error {
+	for {
+		r, err := l.contest.put(ctx, load.Config{
+			Targets: []netip.AddrPort{netip.AddrPortFrom(testbed.VIP(0), clear)}, Requests: l.contest.trials[0].requests,
+			Connections: len(members), Count: int64(len(members)),
+		})
+		if err != nil {
+			return fmt.Errorf("wait until a cluster of %d nodes is served by these alone: %w", len(members), err)
+		}
+		right := r.Failed == 0 && (l.opt.Schedule != "rr" || len(r.Nodes) == len(members))
+		for node := range r.Nodes {
+			right = right && slices.Contains(members, slices.Index(l.names, node))
+		}
+		if right {
+			return nil
+		}
+	}
 }
 
 // wrong says what is wrong with the shares of the members.
